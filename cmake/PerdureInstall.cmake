@@ -1,0 +1,53 @@
+# What `cmake --install` puts where. Included only where perdure is the top-level project (PERDURE_INSTALL).
+#
+# Components: perdure_development (headers, CMake and pkg-config files), perdure_static, perdure_shared. Everything is
+# relocatable: a tree installed under one prefix works under another one as well.
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/perdure)
+set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+install(DIRECTORY "${perdure_SOURCE_DIR}/include/perdure" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+        COMPONENT perdure_development FILES_MATCHING PATTERN "*.hpp")
+if(PERDURE_INSTALL_DAEMON_HPP)
+  install(FILES "${perdure_SOURCE_DIR}/include/perdure/compat/daemon.hpp" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+          COMPONENT perdure_development)
+endif()
+
+# One export set per linkage, so that both can stand in one prefix; perdureConfig.cmake picks.
+foreach(linkage IN LISTS perdure_linkages)
+  install(TARGETS libperdure_${linkage} libperdure_compat_${linkage} libperdure_testing_${linkage}
+    EXPORT perdure-${linkage}
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT perdure_static
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT perdure_shared NAMELINK_COMPONENT perdure_shared)
+  install(EXPORT perdure-${linkage} NAMESPACE perdure:: DESTINATION ${cmake_dir}
+          FILE perdure-${linkage}-targets.cmake COMPONENT perdure_${linkage})
+endforeach()
+
+configure_package_config_file(cmake/perdureConfig.cmake.in "${PROJECT_BINARY_DIR}/perdureConfig.cmake"
+  INSTALL_DESTINATION ${cmake_dir} NO_SET_AND_CHECK_MACRO NO_CHECK_REQUIRED_COMPONENTS_MACRO)
+# In 0.x any minor version may break: 0.1 is not an answer to a request for 0.2, nor the other way round.
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/perdureConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/perdureConfig.cmake" "${PROJECT_BINARY_DIR}/perdureConfigVersion.cmake"
+        DESTINATION ${cmake_dir} COMPONENT perdure_development)
+
+# The .pc files find their prefix from where they stand, unless an absolute directory was asked for.
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  set(pc_prefix "${CMAKE_INSTALL_PREFIX}")
+  set(pc_libdir "${CMAKE_INSTALL_LIBDIR}")
+else()
+  file(RELATIVE_PATH to_prefix "/${pc_dir}" "/")
+  string(REGEX REPLACE "/$" "" to_prefix "${to_prefix}")
+  set(pc_prefix "\${pcfiledir}/${to_prefix}")
+  set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+endif()
+if(IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+  set(pc_includedir "${CMAKE_INSTALL_INCLUDEDIR}")
+else()
+  set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
+foreach(package IN ITEMS perdure perdure-compat)
+  configure_file(cmake/${package}.pc.in "${PROJECT_BINARY_DIR}/${package}.pc" @ONLY)
+  install(FILES "${PROJECT_BINARY_DIR}/${package}.pc" DESTINATION ${pc_dir} COMPONENT perdure_development)
+endforeach()
