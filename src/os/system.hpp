@@ -1,0 +1,188 @@
+// The system-call seam: every system call below the kernel line is made here and nowhere else.
+//
+// Each function is the call it is named after: same arguments, same result, errno set on failure, safe wherever the call itself is
+// (between fork and exec, in a signal handler), interrupted calls repeated where repeating is right (see each). A test installs a
+// FaultHook and makes the n-th call fail; nothing else about the program changes. tools/tidy refuses direct calls elsewhere.
+// Left out: starting a process (process/spawn.hpp: a call that returns twice cannot be wrapped).
+// Thread safety: all. Fork: the hook is inherited. Signal safety: all, as far as the call itself is.
+//
+//     const int fd = os::sys::open(path, O_RDONLY | O_CLOEXEC);
+//     if (fd < 0) return Error::from_errno(errno, "open", path);
+#pragma once
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "perdure/export.hpp"
+
+namespace perdure::os {
+
+/// The calls of the seam, for fault plans and for the names in their reports.
+enum class Call : std::uint8_t {
+  open,
+  openat,
+  close,
+  read,
+  write,
+  pread,
+  readv,
+  writev,
+  lseek,
+  ftruncate,
+  fsync,
+  stat,
+  lstat,
+  fstat,
+  fchmod,
+  fchown,
+  mkdir,
+  rmdir,
+  unlink,
+  rename,
+  link,
+  readlink,
+  access,
+  chdir,
+  umask,
+  dup2,
+  dup3,
+  fcntl,
+  flock,
+  pipe2,
+  close_range,
+  opendir,
+  socket,
+  bind,
+  listen,
+  accept4,
+  connect,
+  shutdown,
+  getsockopt,
+  setsockopt,
+  sendto,
+  sendmsg,
+  recv,
+  recvmsg,
+  socketpair,
+  epoll_create1,
+  epoll_ctl,
+  epoll_wait,
+  poll,
+  ppoll,
+  eventfd,
+  signalfd,
+  sigaction,
+  sigprocmask,
+  sigtimedwait,
+  prctl,
+  fork,
+  setsid,
+  setpgid,
+  waitid,
+  pidfd_open,
+  pidfd_send_signal,
+  clone,
+  execve,
+  clock_gettime,
+  getrandom,
+  count_,
+};
+
+/// Asked before each call: returns the errno to fail with, or 0 to let it happen. Must be async-signal-safe.
+using FaultHook = int (*)(Call) noexcept;
+/// Tests only. nullptr (the default) lets everything happen. Returns the previous hook.
+FaultHook set_fault_hook(FaultHook hook) noexcept;
+/// What the hook answers to `call`, for the one place that cannot be a function here: process/spawn.cpp (clone, execve).
+int injected_fault(Call call) noexcept;
+/// "open", "close_range", …
+const char* call_name(Call call) noexcept;
+
+namespace sys {
+
+int open(const char* path, int flags, mode_t mode = 0) noexcept;             // repeats EINTR
+int openat(int dir, const char* path, int flags, mode_t mode = 0) noexcept;  // repeats EINTR
+int close(int fd) noexcept;  // never repeats: the descriptor is gone, also when it fails, and also when a hook lets it fail
+ssize_t read(int fd, void* buffer, std::size_t size) noexcept;                 // repeats EINTR
+ssize_t write(int fd, const void* data, std::size_t size) noexcept;            // repeats EINTR
+ssize_t pread(int fd, void* buffer, std::size_t size, off_t offset) noexcept;  // repeats EINTR
+ssize_t readv(int fd, const iovec* parts, int count) noexcept;                 // repeats EINTR
+ssize_t writev(int fd, const iovec* parts, int count) noexcept;                // repeats EINTR
+off_t lseek(int fd, off_t offset, int whence) noexcept;
+int ftruncate(int fd, off_t size) noexcept;  // repeats EINTR
+int fsync(int fd) noexcept;                  // repeats EINTR
+int stat(const char* path, struct stat* status) noexcept;
+int lstat(const char* path, struct stat* status) noexcept;
+int fstat(int fd, struct stat* status) noexcept;
+int fchmod(int fd, mode_t mode) noexcept;
+int fchown(int fd, uid_t user, gid_t group) noexcept;
+int mkdir(const char* path, mode_t mode) noexcept;
+int rmdir(const char* path) noexcept;
+int unlink(const char* path) noexcept;
+int rename(const char* from, const char* to) noexcept;
+int link(const char* from, const char* to) noexcept;
+ssize_t readlink(const char* path, char* buffer, std::size_t size) noexcept;
+int access(const char* path, int mode) noexcept;
+int chdir(const char* path) noexcept;
+mode_t umask(mode_t mask) noexcept;
+int dup2(int from, int to) noexcept;             // repeats EINTR
+int dup3(int from, int to, int flags) noexcept;  // repeats EINTR
+int fcntl(int fd, int command, int argument = 0) noexcept;
+int flock(int fd, int operation) noexcept;  // repeats EINTR
+int pipe2(int fds[2], int flags) noexcept;
+int close_range(unsigned first, unsigned last, unsigned flags) noexcept;  // Linux 5.9
+DIR* opendir(const char* path) noexcept;
+
+int socket(int domain, int type, int protocol) noexcept;
+int bind(int fd, const sockaddr* address, socklen_t length) noexcept;
+int listen(int fd, int backlog) noexcept;
+int accept4(int fd, sockaddr* address, socklen_t* length, int flags) noexcept;
+int connect(int fd, const sockaddr* address, socklen_t length) noexcept;
+int shutdown(int fd, int how) noexcept;
+int getsockopt(int fd, int level, int name, void* value, socklen_t* length) noexcept;
+int setsockopt(int fd, int level, int name, const void* value, socklen_t length) noexcept;
+ssize_t sendto(int fd, const void* data, std::size_t size, int flags, const sockaddr* address, socklen_t length) noexcept;
+ssize_t sendmsg(int fd, const msghdr* message, int flags) noexcept;
+ssize_t recv(int fd, void* buffer, std::size_t size, int flags) noexcept;
+ssize_t recvmsg(int fd, msghdr* message, int flags) noexcept;
+int socketpair(int domain, int type, int protocol, int fds[2]) noexcept;
+
+int epoll_create1(int flags) noexcept;
+int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept;
+int epoll_wait(int epoll, epoll_event* events, int max, int timeout_ms) noexcept;  // does not repeat EINTR
+int poll(pollfd* fds, nfds_t count, int timeout_ms) noexcept;                      // does not repeat EINTR
+int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) noexcept;
+int eventfd(unsigned value, int flags) noexcept;
+int signalfd(int fd, const sigset_t* mask, int flags) noexcept;
+
+int sigaction(int number, const struct sigaction* action, struct sigaction* previous) noexcept;
+/// pthread_sigmask(3), with errno set on failure.
+int sigprocmask(int how, const sigset_t* set, sigset_t* previous) noexcept;
+int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* timeout) noexcept;
+int prctl(int option, unsigned long argument) noexcept;
+
+/// fork(2) with stdio's and malloc's at-fork work. Requires one thread.
+pid_t fork() noexcept;
+pid_t setsid() noexcept;
+int setpgid(pid_t pid, pid_t group) noexcept;
+int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept;  // repeats EINTR
+int pidfd_open(pid_t pid, unsigned flags) noexcept;                         // Linux 5.3; refuses pid <= 0 with EINVAL
+/// Linux 5.1. Refuses pidfd < 0 with EBADF.
+int pidfd_send_signal(int pidfd, int signal, unsigned flags = 0) noexcept;
+
+int clock_gettime(clockid_t clock, timespec* time) noexcept;
+ssize_t getrandom(void* buffer, std::size_t size, unsigned flags) noexcept;  // repeats EINTR
+
+}  // namespace sys
+}  // namespace perdure::os
