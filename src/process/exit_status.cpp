@@ -1,0 +1,36 @@
+#include "perdure/exit_status.hpp"
+
+#include <csignal>
+#include <cstring>
+
+#include "process/signal_name.hpp"
+
+namespace perdure {
+
+std::string process::signal_name(int number) {
+  if (number >= SIGRTMIN && number <= SIGRTMAX)
+    return number == SIGRTMIN ? "SIGRTMIN" : "SIGRTMIN+" + std::to_string(number - SIGRTMIN);
+  if (const char* abbreviation = ::sigabbrev_np(number)) return std::string{"SIG"} + abbreviation;
+  return "signal " + std::to_string(number);
+}
+
+int ExitStatus::shell_code() const noexcept {
+  constexpr int killed_base = 128, unknown_code = 255;
+  switch (kind_) {
+    case Kind::Exited: return value_;
+    case Kind::Killed: return killed_base + value_;
+    case Kind::Unknown: break;
+  }
+  return unknown_code;
+}
+
+std::string ExitStatus::text() const {
+  switch (kind_) {
+    case Kind::Exited: return "exited with " + std::to_string(value_);
+    case Kind::Killed: return "was killed by " + process::signal_name(value_) + (dumped_core_ ? " (core dumped)" : "");
+    case Kind::Unknown: break;
+  }
+  return "ended, nobody saw how";
+}
+
+}  // namespace perdure

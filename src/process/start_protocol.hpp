@@ -1,0 +1,29 @@
+// What the detached processes tell the first one, over a SOCK_SEQPACKET socket pair: each message is one StartMessage, a failure
+// with its text behind it. A socket and not a pipe, because only a socket can be written to without risking SIGPIPE.
+//
+//     Detached (from the process in between: the daemon's pid), then Ready or Failed (from the daemon), or nothing: it ended.
+// Thread and fork safety: plain values. Signal safety: send() allocates nothing.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace perdure::process {
+
+enum class StartNews : std::int32_t { Detached = 1, Ready = 2, Failed = 3 };
+
+struct StartMessage {
+  StartNews news{};
+  std::int32_t number = 0;  ///< Detached: the daemon's pid; Failed: the exit code
+};
+
+/// Longest reason of a failure; longer ones are cut.
+inline constexpr std::size_t start_text_max = 4096;
+
+/// Never blocks, never raises SIGPIPE. False when it could not be sent; errno says why.
+bool send(int socket, StartMessage message, std::string_view text = {}) noexcept;
+
+}  // namespace perdure::process
