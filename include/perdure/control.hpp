@@ -1,0 +1,117 @@
+// ControlServer and ControlClient: talk to a running daemon over a Unix socket.
+//
+// The socket is 0600; the peer's credentials (SO_PEERCRED) are checked before a byte is read: root or the server's own uid.
+// A request is one line: a JSON object {"verb": "status", "text": "…"} answered by one JSON object per line, any number of
+// times on one connection; or a plain line `VERB [TEXT]`, answered in plain text at once, then closed, so that
+// `echo status | socat - UNIX-CONNECT:thermod.sock` works. Bounds: 64 KiB per line, depth 8, 32 connections, 5 s for a line to
+// arrive whole: whoever exceeds one gets one line that says so. 8 requests of one connection and 64 of all are in flight at
+// most; further ones wait in the socket. Who leaves more than 256 KiB of answers unread is closed. The server knows no verbs:
+// it hands requests out and carries replies back, in the order of the requests. The protocol: docs/reference/control-protocol.md.
+// Thread safety: a server belongs to one thread (its owner polls fd()); a client to one at a time. Not signal-safe.
+//
+//     PERDURE_TRY(auto server, perdure::ControlServer::listen({.path = "/run/thermod.sock"}));
+//     // whenever server.fd() is readable, or at server.next_deadline():
+//     std::vector<perdure::Request> requests;
+//     server.process(requests);
+//     for (auto& request : requests) server.reply(request.id, request.verb == "ping" ? Reply::text("pong") : Reply::unknown());
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "perdure/export.hpp"
+#include "perdure/result.hpp"
+#include "perdure/unique_fd.hpp"
+
+namespace perdure {
+
+/// Who is at the other end of a connected Unix socket, as the kernel recorded it at connect(2) (unix(7), SO_PEERCRED).
+struct Credentials {
+  pid_t pid = 0;  ///< 0 where the peer lives in another pid namespace
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+PERDURE_EXPORT Result<Credentials> peer_credentials(int socket);
+
+/// One request, as it came off a connection.
+struct Request {
+  std::uint64_t id = 0;  ///< for ControlServer::reply; used once
+  std::string verb{};    ///< [a-z][a-z0-9-]*, at most 64 bytes
+  std::string text{};    ///< the rest of a plain line, or the member "text"
+  std::string json{};    ///< the whole object as it came; empty for a plain line
+  Credentials peer{};
+};
+
+/// What the requester gets. Plain: `text`, or `error: text`, with a newline. JSON: {"ok":…,"text":…,"data":…}.
+struct PERDURE_EXPORT Reply {
+  bool ok = true;
+  std::string message{};
+  /// A JSON value for the member "data"; plain requesters do not see it. Empty: no such member.
+  std::string json{};
+
+  static Reply text(std::string message) { return {true, std::move(message), {}}; }
+  static Reply error(std::string message) { return {false, std::move(message), {}}; }
+  /// "unknown command"
+  static Reply unknown();
+};
+
+struct ControlServerOptions {
+  /// At most 107 bytes (unix(7)). A stale socket there is replaced: call only while holding the instance's lock.
+  /// Anything there that is not a socket is refused.
+  std::string path{};
+  /// A listening socket that an init or a predecessor handed over; used instead of `path`, which stays when the server ends.
+  /// The server closes it; where listen() fails, it is still the caller's.
+  int listener = -1;
+  std::chrono::milliseconds line_within{5000};
+  unsigned connections_max = 32;
+};
+
+class PERDURE_EXPORT ControlServer {
+ public:
+  static Result<ControlServer> listen(const ControlServerOptions& options);
+  ControlServer(ControlServer&&) noexcept;
+  ControlServer& operator=(ControlServer&&) noexcept;
+  /// Closes all connections; unlinks the socket in the process that made it.
+  ~ControlServer();
+
+  /// An epoll descriptor: readable when process() has something to do.
+  [[nodiscard]] int fd() const noexcept;
+  /// The listening socket, for keep lists.
+  [[nodiscard]] int listener() const noexcept;
+  /// When process() should be called even if fd() is silent: a line is due, or accepting pauses.
+  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> next_deadline() const noexcept;
+  /// Accepts, reads, writes and times out, without blocking; appends complete requests, at most 64.
+  /// Each must be answered with reply(), also where its requester may be gone: until then it counts as in flight.
+  void process(std::vector<Request>& requests);
+  /// Answers one. A requester that is gone is ignored. Sends what the socket takes; process() sends the rest.
+  void reply(std::uint64_t id, const Reply& reply);
+  [[nodiscard]] std::size_t connections() const noexcept;
+
+ private:
+  struct State;
+  explicit ControlServer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+class PERDURE_EXPORT ControlClient {
+ public:
+  /// On failure: the Error's code is ENOENT or ECONNREFUSED where nobody listens, EACCES where we may not.
+  static Result<ControlClient> connect(const std::string& path, std::chrono::milliseconds within = std::chrono::seconds{5});
+  /// Asks and waits for the answer. On failure (closed, not in time, not JSON): the connection is of no further use.
+  Result<Reply> request(std::string_view verb, std::string_view text, std::chrono::milliseconds within);
+  [[nodiscard]] int fd() const noexcept { return socket_.get(); }
+
+ private:
+  explicit ControlClient(UniqueFd socket) : socket_(std::move(socket)) {}
+  UniqueFd socket_;
+  std::string unread_;
+};
+
+}  // namespace perdure
