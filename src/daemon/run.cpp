@@ -1,0 +1,259 @@
+// The start sequence, read from top to bottom. While it runs the process has one thread; docs/concepts/start-sequence.md says
+// why each step stands where it stands.
+
+#include "perdure/run.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <optional>
+#include <utility>
+
+#include "base/assert.hpp"
+#include "base/text.hpp"
+#include "daemon/command_line.hpp"
+#include "daemon/configuration.hpp"
+#include "daemon/daemon.hpp"
+#include "daemon/places.hpp"
+#include "daemon/signals.hpp"
+#include "daemon/unit_file.hpp"
+#include "daemon/verbs.hpp"
+#include "os/file.hpp"
+#include "os/system.hpp"
+#include "os/threads.hpp"
+#include "perdure/detach.hpp"
+#include "perdure/exit_code.hpp"
+#include "perdure/version.hpp"
+
+namespace perdure::detail {
+namespace {
+
+using daemon::CommandLine;
+using daemon::Places;
+using daemon::Signals;
+using daemon::Task;
+
+// A daemon is a property of the process: its signals, its lock, its descriptors 0 to 2.
+std::atomic<bool> has_run{false};
+// For exit(3) from inside the body.
+std::atomic<Daemon*> running{nullptr};
+
+extern "C" void perdure_leave_by_exit() {
+  if (Daemon* daemon = running.exchange(nullptr)) daemon->leave_by_exit();
+}
+
+bool is_valid_name(std::string_view name) {
+  const auto is_word = [](char c) { return base::is_lower(c) || base::is_digit(c) || c == '_' || c == '-'; };
+  return !name.empty() && base::is_lower(name.front()) && std::all_of(name.begin(), name.end(), is_word);
+}
+
+int complain(const std::string& name, int code, std::string_view why) {
+  fmt::print(stderr, "{}: {}\n", name, why);
+  return code;
+}
+
+/// Refuses a process that has threads already: detaching would lose them, and what they hold.
+std::optional<std::string> other_threads() {
+  const auto threads = os::threads();
+  if (threads.size() <= 1) return std::nullopt;
+  std::string names;
+  for (const auto& thread : threads)
+    if (thread.id != ::getpid()) names += fmt::format("{}{} ({})", names.empty() ? "" : ", ", thread.name, thread.id);
+  return fmt::format("run() was called with {} other thread{} in the process: {}; start threads in the body; nothing was started",
+                     threads.size() - 1, threads.size() == 2 ? "" : "s", names);
+}
+
+/// Where the first process's outcome goes: its terminal, or over the pipe of a detached start.
+int fail(const std::string& name, Daemon& daemon, int code, const std::string& why) {
+  if (daemon.report().is_pending()) {
+    daemon.report().failed(code, why);
+  } else {
+    complain(name, code, why);
+  }
+  return code;
+}
+
+std::string already_running_text(const Options& options, const PidFileError& error) {
+  if (options.already_running_text.empty()) {
+    return error.message() + fmt::format(". See \"{0} status\", stop it with \"{0} stop\"", options.name);
+  }
+  std::string text = options.already_running_text;
+  const std::string_view place = "{pid}";
+  if (const auto at = text.find(place); at != std::string::npos)
+    text.replace(at, place.size(), error.holder() ? std::to_string(*error.holder()) : "unknown");
+  return text;
+}
+
+int print_version(const Options& options) {
+  fmt::print("{}{}{}\nperdure {}\n", options.name, options.version.empty() ? "" : " ", options.version, version());
+  return exit_ok;
+}
+
+/// Step 2: what must be readable, and the settings. 0, or the exit code after everything that is wrong was said.
+int load_configuration(const Options& options, const CommandLine& line, const Places& places) {
+  for (const std::string& path : options.required_files) {
+    if (os::sys::access(path.c_str(), R_OK) == 0) continue;
+    const int code = errno;
+    if (code == ENOENT) return complain(options.name, options.exit_codes.configuration, "Config file not found: " + path);
+    return complain(options.name, options.exit_codes.configuration, Error::from_errno(code, "read", path).message());
+  }
+  if (options.config.get() == nullptr) return 0;
+  const auto faults = daemon::load_first(*options.config.get(), places, line);
+  for (const std::string& fault : faults) complain(options.name, 0, fault);
+  if (faults.empty()) return 0;
+  complain(options.name, 0, "the configuration was refused; nothing was started");
+  return options.exit_codes.configuration;
+}
+
+std::string own_program() {
+  std::string path(4096, '\0');
+  const ssize_t length = os::sys::readlink("/proc/self/exe", path.data(), path.size());
+  path.resize(length > 0 ? static_cast<std::size_t>(length) : 0);
+  return path;
+}
+
+bool should_detach(const Options& options, const CommandLine& line) {
+  if (line.detach) return *line.detach;
+  return options.mode == Mode::Detached && !is_under_init();
+}
+
+/// Steps 4 to 10.
+int start(const Options& options, CommandLine line, Places places, Signals signals,
+          const Callback<int(Context&)>& body, bool ready_at_entry) {
+  const std::string name = options.name;
+  // 4: the lock, in the first process, so that a refusal reaches the terminal.
+  auto lock = PidFile::acquire(places.pid_file);
+  if (!lock) {
+    const PidFileError& error = lock.error();
+    if (error.is_already_running()) {
+      fmt::print(stderr, "{}{}\n", options.already_running_text.empty() ? name + ": " : "", already_running_text(options, error));
+      return options.exit_codes.already_running;
+    }
+    return complain(name, error.exit_code() == exit_cannot_create ? options.exit_codes.cannot_create : error.exit_code(),
+                    error.message());
+  }
+
+  // 5: detach. The sockets of an init are taken before: LISTEN_PID names the first process.
+  ListenFds sockets = ListenFds::from_environment();
+  StartReport report;
+  const bool detached = should_detach(options, line);
+  if (detached) {
+    DetachOptions how{.umask = options.umask,
+                      .working_directory = options.working_directory,
+                      .keep_fds = options.keep_fds,
+                      .start_within = options.start_within.count() > 0 ? options.start_within + options.stop_within
+                                                                       : std::chrono::milliseconds::max(),
+                      .redirect_stdio = true,
+                      .name = name};
+    for (const int fd : sockets.fds()) how.keep_fds.push_back(fd);
+    auto detaching = detach(how);
+    if (!detaching) return complain(name, exit_system, detaching.error().message());
+    report = *std::move(detaching);
+  }
+
+  Daemon daemon{options, std::move(line), std::move(places), std::move(signals)};
+  daemon.hold(*std::move(lock));
+  daemon.report_to(std::move(report));
+  daemon.use(std::move(sockets));
+
+  // 6: the log, the control socket, the init.
+  if (auto opened = daemon.open_log(); !opened)
+    return fail(name, daemon, options.exit_codes.cannot_create, opened.error().message());
+  if (auto opened = daemon.open_control(); !opened)
+    return fail(name, daemon, options.exit_codes.cannot_create, opened.error().message());
+  if (auto connected = daemon.connect_init(); !connected) return fail(name, daemon, exit_system, connected.error().message());
+  if (auto prepared = daemon.prepare_stop_event(); !prepared) return fail(name, daemon, exit_system, prepared.error().message());
+  // Handlers stand, the log is open: from here on somebody may find us by the PID file and signal us.
+  if (auto written = daemon.lock().write(); !written)
+    return fail(name, daemon, options.exit_codes.cannot_create, written.error().message());
+
+  // 8 to 10: the control thread, the body; ready is what the body makes it.
+  static const bool at_exit = std::atexit(perdure_leave_by_exit) == 0;
+  if (auto started = daemon.start(ready_at_entry); !started) return fail(name, daemon, exit_system, started.error().message());
+  if (at_exit) running.store(&daemon);
+
+  int code = 0;
+  std::string exception;
+  try {
+    Context context{daemon};
+    code = body(context);
+  } catch (const std::exception& error) {
+    exception = *error.what() != '\0' ? error.what() : "an exception without a text";
+  } catch (...) {
+    exception = "something that is not a std::exception";
+  }
+  running.store(nullptr);
+  return daemon.finish(code, exception);
+}
+
+}  // namespace
+
+int run_erased(int argc, char** argv, const Options& given, Callback<int(Context&)> body, bool ready_at_entry) {
+  Options options{given};  // before_start may still change it
+  auto signals = Signals::install();
+  PERDURE_ASSERT(is_valid_name(options.name), "Options::name is a word of lower-case letters, digits, - and _");
+  const std::string name = options.name;
+  if (has_run.exchange(true)) return complain(name, exit_failed, "run() was called a second time in one process; nothing was started");
+  if (!signals) return complain(name, exit_system, signals.error().message());
+  if (const auto refusal = other_threads()) return complain(name, exit_failed, *refusal);
+
+  // 1: the command line.
+  std::vector<std::string> words;
+  for (int i = 1; i < argc; ++i) words.emplace_back(argv[i]);
+  const auto fields = options.config.get() != nullptr ? options.config.get()->fields() : std::vector<FieldEntry>{};
+  auto parsed = daemon::parse_command_line(words, options, fields);
+  if (!parsed) return complain(name, exit_usage, parsed.error().message() + fmt::format(". See \"{} --help\"", name));
+  CommandLine& line = *parsed;
+  if (line.task == Task::Help) return fmt::print("{}", line.help), exit_ok;
+  if (line.task == Task::Version) return print_version(options);
+
+  auto chosen = daemon::choose_places(options, line);
+  if (!chosen) return complain(name, exit_cannot_create, chosen.error().message());
+  Places& places = *chosen;
+  if (line.task == Task::PrintUnit) {
+    return fmt::print("{}", daemon::unit_file(options, line, places, own_program())), exit_ok;
+  }
+  if (line.task == Task::Verb || line.is_start) {
+    if (is_under_init() && (line.is_start || line.verb == "stop" || line.verb == "restart"))
+      return complain(name, exit_usage, fmt::format("an init runs this process: use its own command, e.g. \"systemctl {} {}\"",
+                                                    line.is_start ? "start" : line.verb, name));
+  }
+  if (line.task == Task::Verb) {
+    signals->restore_defaults();  // Ctrl-C ends a client
+    if (line.verb != "restart") return daemon::run_verb(options, line, places);
+    // Nothing is stopped for a configuration that would not start again.
+    if (const int refused = load_configuration(options, line, places)) return refused;
+    const int stopped = PidFile::is_locked(places.pid_file) ? daemon::stop_running(options, places) : 0;
+    if (stopped != verb_ok && stopped != verb_not_running) return stopped;
+    line.detach = true;
+    signals->catch_signals();
+  }
+
+  // 2: the configuration.
+  if (const int refused = load_configuration(options, line, places)) return refused;
+  if (line.task == Task::CheckConfig) return fmt::print("{}: the configuration is good\n", name), exit_ok;
+  if (line.task == Task::PrintConfig) {
+    if (options.config.get() != nullptr) fmt::print("{}", options.config.get()->print());
+    return exit_ok;
+  }
+  if (options.before_start) {
+    try {
+      if (auto prepared = options.before_start(options); !prepared)
+        return complain(name, options.exit_codes.configuration, prepared.error().message());
+    } catch (const std::exception& error) {
+      return complain(name, options.exit_codes.failed, error.what());
+    }
+    auto again = daemon::choose_places(options, line);
+    if (!again) return complain(name, exit_cannot_create, again.error().message());
+    places = *std::move(again);
+  }
+  return start(options, std::move(line), std::move(places), *std::move(signals), body, ready_at_entry);
+}
+
+}  // namespace perdure::detail

@@ -1,0 +1,60 @@
+#include "daemon/unit_file.hpp"
+
+#include <fmt/format.h>
+
+#include <set>
+
+namespace perdure::daemon {
+namespace {
+
+/// A word of ExecStart=: '%' and '$' are the unit file's own, quotes keep blanks (systemd.service(5), COMMAND LINES).
+std::string exec_word(const std::string& word) {
+  std::string escaped;
+  bool needs_quotes = word.empty();
+  for (const char c : word) {
+    if (c == '%' || c == '$') escaped += c;
+    if (c == '"' || c == '\\') escaped += '\\';
+    if (c == ' ' || c == '\t' || c == '\'' || c == '"' || c == ';') needs_quotes = true;
+    escaped += c;
+  }
+  return needs_quotes ? '"' + escaped + '"' : escaped;
+}
+
+std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+}  // namespace
+
+std::string unit_file(const Options& options, const CommandLine& line, const Places& places, const std::string& program) {
+  std::string command = exec_word(program);
+  std::string options_text;
+  for (const std::string& option : line.instance_options) options_text += " " + exec_word(option);
+  std::string arguments;
+  for (const std::string& argument : line.arguments) arguments += " " + exec_word(argument);
+  if (!arguments.empty()) arguments = " --" + arguments;
+
+  std::string text = fmt::format("[Unit]\nDescription={}\nAfter=network.target\n\n[Service]\nType=notify\n",
+                                 options.description.empty() ? options.name : options.description);
+  text += fmt::format("ExecStart={} --foreground{}{}\n", command, options_text, arguments);
+  if (options.verbs == Verbs::On) text += fmt::format("ExecReload={} reload{}\n", command, options_text);
+  text += "Restart=on-failure\nRestartSec=1\n";
+  text += fmt::format("TimeoutStopSec={}\n", std::chrono::ceil<std::chrono::seconds>(options.stop_within).count() + 1);
+  if (options.heartbeat.count() > 0)
+    text += fmt::format("WatchdogSec={}ms\n", options.heartbeat.count());
+
+  // Files at places of ours get directories that the init makes; files elsewhere need their directory to stay writable.
+  std::set<std::string> writable;
+  for (const std::string& path : {places.pid_file, places.control, places.health_file, places.log_file})
+    if (!path.empty() && directory_of(path) != "/run") writable.insert(directory_of(path));
+  text += fmt::format("RuntimeDirectory={}\n", options.name);
+  std::string paths;
+  for (const std::string& path : writable) paths += (paths.empty() ? "-" : " -") + path;
+  if (!paths.empty()) text += fmt::format("ReadWritePaths={}\n", paths);
+
+  text +=
+      "NoNewPrivileges=yes\nProtectSystem=strict\nProtectHome=read-only\nPrivateDevices=yes\nProtectKernelTunables=yes\n"
+      "ProtectKernelModules=yes\nProtectControlGroups=yes\nRestrictSUIDSGID=yes\nLockPersonality=yes\nUMask=0027\n"
+      "\n[Install]\nWantedBy=multi-user.target\n";
+  return text;
+}
+
+}  // namespace perdure::daemon
