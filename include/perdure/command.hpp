@@ -2,12 +2,11 @@
 //
 // The child is started without a copy of this process (vfork-like clone), reset to a clean state (empty signal mask, default
 // dispositions, no descriptors but 0–2 and those asked for, its own process group) and reaped by its pidfd, so the program's
-// own children are never touched. A child whose owner is destroyed is killed with its process group.
-// The other way round the kernel has no wall: execve(2) makes every child one that raises SIGCHLD. A program that reaps with
-// wait(-1), or ignores SIGCHLD, takes the status away, and the Child's is ExitStatus::Kind::Unknown. A program that could not
-// be executed raises nothing.
-// Left out: shells (arguments are a vector), pipelines, pseudo-terminals.
-// Thread safety: a Command and a Child belong to one thread at a time; different ones are independent. Not signal-safe.
+// own children are never touched. A child whose owner is destroyed is killed with its process group. The other way round the
+// kernel has no wall: execve(2) makes every child one that raises SIGCHLD. A program that reaps with wait(-1), or ignores
+// SIGCHLD, takes the status away, and the Child's is ExitStatus::Kind::Unknown. A program that could not be executed raises
+// nothing. Left out: shells (arguments are a vector), pipelines, pseudo-terminals. Thread safety: a Command and a Child
+// belong to one thread at a time; different ones are independent. Not signal-safe.
 //
 //     auto scan = perdure::Command{"nmap"}.arg("-p").arg("22,80").arg("--").arg(target).output({.within = 300s});
 //     if (!scan) …                                  // it could not be started: no such program, …
@@ -57,8 +56,8 @@ class PERDURE_EXPORT Child {
   Result<std::optional<ExitStatus>> wait_for(std::chrono::milliseconds within);
   /// Sends `signal` to the child alone; nothing happens if it has ended.
   Result<void> send_signal(int signal) noexcept;
-  /// Sends `signal` to every process of the child's group. After the child was waited for, the rest of its group is reached on
-  /// Linux 6.9 and later only; before, its number may be somebody else's by then, and nothing is sent.
+  /// Sends `signal` to every process of the child's group. After the child was waited for, the rest of its group is reached
+  /// on Linux 6.9 and later only; before, its number may be somebody else's by then, and nothing is sent.
   Result<void> send_signal_to_group(int signal) noexcept;
   /// SIGTERM to the group; when the child has ended, or after `grace`, SIGKILL to what is left of the group; reaps it.
   Result<ExitStatus> stop(std::chrono::milliseconds grace);

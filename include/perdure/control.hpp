@@ -27,40 +27,14 @@
 #include <vector>
 
 #include "perdure/export.hpp"
+#include "perdure/request.hpp"  // IWYU pragma: export
 #include "perdure/result.hpp"
 #include "perdure/unique_fd.hpp"
 
 namespace perdure {
 
-/// Who is at the other end of a connected Unix socket, as the kernel recorded it at connect(2) (unix(7), SO_PEERCRED).
-struct Credentials {
-  pid_t pid = 0;  ///< 0 where the peer lives in another pid namespace
-  uid_t uid = 0;
-  gid_t gid = 0;
-};
+/// Asks the kernel. On failure: not a connected Unix socket.
 PERDURE_EXPORT Result<Credentials> peer_credentials(int socket);
-
-/// One request, as it came off a connection.
-struct Request {
-  std::uint64_t id = 0;  ///< for ControlServer::reply; used once
-  std::string verb{};    ///< [a-z][a-z0-9-]*, at most 64 bytes
-  std::string text{};    ///< the rest of a plain line, or the member "text"
-  std::string json{};    ///< the whole object as it came; empty for a plain line
-  Credentials peer{};
-};
-
-/// What the requester gets. Plain: `text`, or `error: text`, with a newline. JSON: {"ok":…,"text":…,"data":…}.
-struct PERDURE_EXPORT Reply {
-  bool ok = true;
-  std::string message{};
-  /// A JSON value for the member "data"; plain requesters do not see it. Empty: no such member.
-  std::string json{};
-
-  static Reply text(std::string message) { return {true, std::move(message), {}}; }
-  static Reply error(std::string message) { return {false, std::move(message), {}}; }
-  /// "unknown command"
-  static Reply unknown();
-};
 
 struct ControlServerOptions {
   /// At most 107 bytes (unix(7)). A stale socket there is replaced: call only while holding the instance's lock.

@@ -1,11 +1,13 @@
 // detach(): become a daemon, and let whoever started us know how that went.
 //
 // Double fork, new session, `/dev/null` on 0–2, descriptors that were inherited from outside closed (close_range(2), never a
-// loop up to RLIMIT_NOFILE), signal mask emptied, ignored signals back to their defaults. Handlers that the program installed
-// stay; so does an ignored SIGPIPE, because no daemon wants to end when a peer goes away. The first process stays until the
-// daemon says that it is ready or why it failed, and ends with that: `thermod --daemon && echo it runs` means what it says. A
-// daemon that is killed before it was ready is reported by its signal's name. Ctrl-C ends the first process, not the daemon.
-// Left out: PID file, log, privileges (see pid_file.hpp, log.hpp); the double fork under an init that supervises (do not call it).
+// loop up to RLIMIT_NOFILE), signal mask emptied, ignored signals back to their defaults. Handlers that the program
+// installed stay; so does an ignored SIGPIPE, because no daemon wants to end when a peer goes away. The first process stays
+// until the daemon says that it is ready or why it failed, and ends with that: `thermod --daemon && echo it runs` means what
+// it says. A daemon that is killed before it was ready is reported by its signal's name. Ctrl-C ends the first process, not
+// the daemon.
+// Left out: PID file, log, privileges (see pid_file.hpp, log.hpp); the double fork under an init that supervises (do not
+// call it).
 // Requires one thread: fork(2) keeps only the calling one. Not thread-safe, not signal-safe.
 //
 //     auto report = perdure::detach({.keep_fds = {listener.get()}});     // the first two processes never return from here
@@ -28,7 +30,8 @@
 namespace perdure {
 
 struct DetachOptions {
-  /// File mode creation mask of the daemon. Range: 0 to 0777. Files the library makes have their modes set explicitly anyway.
+  /// File mode creation mask of the daemon. Range: 0 to 0777. Files the library makes have their modes set explicitly
+  /// anyway.
   mode_t umask = 027;
   /// Absolute; the daemon's current directory. Make your own paths absolute first.
   std::string working_directory = "/";
@@ -42,8 +45,8 @@ struct DetachOptions {
   std::string name{};
 };
 
-/// The daemon's end of the line to the first process. Destroyed without a word: the first process reports that the daemon ended
-/// before it was ready, with its exit code or signal. Writes never block and never raise SIGPIPE.
+/// The daemon's end of the line to the first process. Destroyed without a word: the first process reports that the daemon
+/// ended before it was ready, with its exit code or signal. Writes never block and never raise SIGPIPE.
 class PERDURE_EXPORT StartReport {
  public:
   /// One that reports to nobody: for daemons that stay in the foreground.
@@ -81,7 +84,8 @@ PERDURE_EXPORT Result<void> redirect_stdio(const std::string& output = {});
 /// that ListenFds took. Descriptors opened later are somebody's on purpose and stay.
 PERDURE_EXPORT void close_inherited_fds(const std::vector<int>& keep = {}) noexcept;
 
-/// Whether an init runs this process as its service: NOTIFY_SOCKET is set, SYSTEMD_EXEC_PID names this process, or it is PID 1.
+/// Whether an init runs this process as its service: NOTIFY_SOCKET is set, SYSTEMD_EXEC_PID names this process, or it is PID
+/// 1.
 PERDURE_EXPORT bool is_under_init() noexcept;
 
 }  // namespace perdure

@@ -15,7 +15,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -127,12 +126,10 @@ class PERDURE_EXPORT Log {
   void set_level(Level level) noexcept { level_.store(level, std::memory_order_relaxed); }
 
   /// Opens what `options` ask for and sends lines there from now on, those kept in memory first. Replaces what an earlier
-  /// open() opened; sinks from add_sink() stay. A missing syslog is an error where it is the target; `also_syslog` waits
+  /// open() opened; other sinks stay. A missing syslog is an error where it is the target; `also_syslog` waits
   /// for it.
   /// On failure (the file cannot be opened, …): the sinks stay as they were.
   Result<void> open(const LogOptions& options);
-  /// One more sink beside the others.
-  void add_sink(std::unique_ptr<detail::Sink> sink);
   /// Rotates files, connects syslog afresh.
   Result<void> rotate() noexcept;
   /// Lines that no sink took since the start, and those dropped from memory. Each sink also says in a line of its own what
@@ -140,8 +137,10 @@ class PERDURE_EXPORT Log {
   [[nodiscard]] std::uint64_t lost() const noexcept;
 
  private:
+  friend struct detail::LogState;
   void write_formatted(Level level, fmt::string_view format, fmt::format_args args) noexcept;
-  std::unique_ptr<detail::LogState> state_;
+  // Owned. A plain pointer because <memory> would be a sixth of what <perdure/perdure.hpp> costs to compile.
+  detail::LogState* const state_;
   std::atomic<Level> level_{Level::Info};
 };
 

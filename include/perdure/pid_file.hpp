@@ -51,9 +51,10 @@ class PERDURE_EXPORT PidFile {
   /// may write to and that has no sticky bit. Nothing is changed in any of these cases.
   static Result<PidFile, PidFileError> acquire(const std::string& path);
 
-  /// The pid that the lock's holder wrote, if somebody holds the lock now and the number names a living process. Information:
-  /// between this answer and its use the holder may be gone. Never blocks on a FIFO, never follows a symbolic link, reads 32
-  /// bytes at most. Takes a shared lock for an instant, which acquire() tells from an owner's: asking never stops a start.
+  /// The pid that the lock's holder wrote, if somebody holds the lock now and the number names a living process.
+  /// Information: between this answer and its use the holder may be gone. Never blocks on a FIFO, never follows a symbolic
+  /// link, reads 32 bytes at most. Takes a shared lock for an instant, which acquire() tells from an owner's: asking never
+  /// stops a start.
   static std::optional<pid_t> holder(const std::string& path);
   /// True if somebody holds the lock now, whatever the content.
   static bool is_locked(const std::string& path);

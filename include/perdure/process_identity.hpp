@@ -18,8 +18,8 @@ namespace perdure {
 /// Where the kernel refuses to answer (no descriptor left), true: a wrong "no" is the more dangerous answer.
 PERDURE_EXPORT bool is_alive(pid_t pid) noexcept;
 
-/// True where `pid` runs the same executable file as this process (device and inode; where one of the two was replaced on disk
-/// since it was started, the path). A process whose executable we may not see counts as the same while it is alive.
+/// True where `pid` runs the same executable file as this process (device and inode; where one of the two was replaced on
+/// disk since it was started, the path). A process whose executable we may not see counts as the same while it is alive.
 PERDURE_EXPORT bool is_same_executable(pid_t pid) noexcept;
 
 }  // namespace perdure

@@ -34,13 +34,13 @@
 #include <vector>
 
 #include "perdure/callback.hpp"
-#include "perdure/control.hpp"
+#include "perdure/config_ref.hpp"
 #include "perdure/exit_code.hpp"
 #include "perdure/export.hpp"
 #include "perdure/listen_fds.hpp"
 #include "perdure/log.hpp"
+#include "perdure/request.hpp"
 #include "perdure/resources.hpp"
-#include "perdure/settings.hpp"
 
 namespace perdure {
 
@@ -96,7 +96,7 @@ struct Options {
   Mode mode = Mode::Foreground;
   Verbs verbs = Verbs::On;
 
-  /// Settings to load from the file, the environment and the command line.
+  /// Settings to load from the file, the environment and the command line: a Config<T>, see settings.hpp.
   ConfigRef config{};
   /// Default of --config; "": /etc/NAME.conf if that exists. A file that is named and missing is an error.
   std::string config_file{};

@@ -1,9 +1,9 @@
 // Settings: one function describes a struct, and that is its parser, defaults, help, environment, command line, difference
 // and redaction.
 //
-// Sources, later ones win: the initial values in the struct, the file (`key = value` lines with [sections] and # comments), the
-// environment, the command line. Unknown keys are errors. Values are checked before anything changes: a load either gives a
-// whole new snapshot or diagnostics with file, line and column, and the old snapshot stays.
+// Sources, later ones win: the initial values in the struct, the file (`key = value` lines with [sections] and # comments),
+// the environment, the command line. Unknown keys are errors. Values are checked before anything changes: a load gives either
+// a whole new snapshot or diagnostics with file, line and column, and then the old snapshot stays.
 // Config<T> is the holder that run() loads and reloads; readers take an immutable snapshot of it.
 // Thread safety: Config's snapshots from any thread; describe() runs on one thread at a time. Not signal-safe.
 //
@@ -24,7 +24,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -34,6 +33,8 @@
 #include <utility>
 #include <vector>
 
+#include "perdure/callback.hpp"
+#include "perdure/config_ref.hpp"
 #include "perdure/export.hpp"
 #include "perdure/result.hpp"
 
@@ -60,8 +61,10 @@ class Commit {
  public:
   Commit() = default;
   template <class F>
-  requires std::is_nothrow_invocable_r_v<void, F&> &&(!std::same_as<std::remove_cvref_t<F>, Commit>)Commit(F action)
-      : action_(std::make_unique<Holder<F>>(std::move(action))) {}  // NOLINT(google-explicit-constructor)
+  // clang-format off
+    requires std::is_nothrow_invocable_r_v<void, F&> && (!std::same_as<std::remove_cvref_t<F>, Commit>)
+  Commit(F action) : action_(std::make_unique<Holder<F>>(std::move(action))) {}  // NOLINT(google-explicit-constructor)
+  // clang-format on
   void operator()() noexcept {
     if (action_) action_->call();
   }
@@ -94,24 +97,25 @@ struct FieldEntry {
   bool restart_only = false;
   bool repeatable = false;  ///< a vector: each occurrence appends
   /// Takes one value; the Error's message says what is wrong with it and what is wanted instead.
-  std::function<Result<void>(std::string_view)> parse;
+  Callback<Result<void>(std::string_view)> parse;
   /// The values as they would be written in the file: one, but none for an empty optional and one per element of a vector.
-  std::function<std::vector<std::string>()> print;
+  Callback<std::vector<std::string>()> print;
   /// Empties an optional or a vector; not set for other fields.
-  std::function<void()> clear;
+  Callback<void()> clear;
   /// Check the value against range and choices; set by Field's methods.
-  std::vector<std::function<Result<void>()>> checks;
+  std::vector<Callback<Result<void>()>> checks;
 };
 
-// Text to value and back; each names what it expects on failure: `"abc" is not an integer`. A number that does not fit has the
-// code ERANGE.
+// Text to value and back; each names what it expects on failure: `"abc" is not an integer`. A number that does not fit has
+// the code ERANGE.
 /// yes no true false on off 1 0, in any case.
 PERDURE_EXPORT Result<bool> parse_bool(std::string_view text);
 PERDURE_EXPORT Result<std::int64_t> parse_integer(std::string_view text, std::int64_t min, std::int64_t max);
 PERDURE_EXPORT Result<std::uint64_t> parse_unsigned(std::string_view text, std::uint64_t max);
 /// Finite numbers with a decimal point, whatever the locale says.
 PERDURE_EXPORT Result<double> parse_double(std::string_view text);
-/// systemd.time(7) time spans: "90", "1min 30s", "250ms"; a bare number counts `unit`s. Negative ones and "infinity" are refused.
+/// systemd.time(7) time spans: "90", "1min 30s", "250ms"; a bare number counts `unit`s. Negative ones and "infinity" are
+/// refused.
 PERDURE_EXPORT Result<std::chrono::nanoseconds> parse_duration(std::string_view text, std::chrono::nanoseconds unit);
 PERDURE_EXPORT Result<std::uint64_t> parse_size(std::string_view text);
 PERDURE_EXPORT std::string print_float(float value);
@@ -316,9 +320,9 @@ class Field {
     });
     return *this;
   }
-  /// A check of your own; return an Error that says what is wrong and what is wanted. It sees the default too where no source
-  /// sets the field.
-  Field& check(std::function<Result<void>(const T&)> predicate) {
+  /// A check of your own; return an Error that says what is wrong and what is wanted. It sees the default too where no
+  /// source sets the field.
+  Field& check(Callback<Result<void>(const T&)> predicate) {
     entry_.checks.push_back([&value = value_, predicate = std::move(predicate)] { return predicate(value); });
     return *this;
   }
@@ -332,8 +336,8 @@ class Field {
 class PERDURE_EXPORT Fields {
  public:
   /// A field: bool, integers, double, std::string, std::filesystem::path, durations, Bytes, std::optional of these, and
-  /// std::vector of these (each occurrence of the key appends). An empty value without quotes empties an optional or a vector.
-  /// `name`: [a-z][a-z0-9_]*, once in a struct.
+  /// std::vector of these (each occurrence of the key appends). An empty value without quotes empties an optional or a
+  /// vector. `name`: [a-z][a-z0-9_]*, once in a struct.
   template <class T>
   Field<T> operator()(std::string_view name, T& value) {
     static_assert(detail::Described<detail::Scalar<T>>,
@@ -423,8 +427,8 @@ struct SettingSources {
 };
 
 /// Fills the described object from the sources, lowest first, and checks it. Empty: all is well.
-/// Ensures: every fault is reported, not only the first, also in a value that a higher source replaces; at most 100. The value
-/// of a secret is in no diagnostic.
+/// Ensures: every fault is reported, not only the first, also in a value that a higher source replaces; at most 100. The
+/// value of a secret is in no diagnostic.
 PERDURE_EXPORT std::vector<Diagnostic> apply(Fields& fields, const SettingSources& sources);
 /// The object as a file: help as comments, sections, values; secrets as ***. Reading it back gives the same object, once the
 /// secrets have been put in (apply() refuses a secret that is "***").
@@ -474,8 +478,8 @@ class PERDURE_EXPORT ConfigBase {
   explicit ConfigBase(Type type);
   ~ConfigBase();
   [[nodiscard]] std::shared_ptr<const void> snapshot() const;
-  void set_check(std::function<Result<void>(const void* object)> check);
-  void add_hook(std::function<Commit(const void* was, const void* now)> hook);
+  void set_check(Callback<Result<void>(const void* object)> check);
+  void add_hook(Callback<Commit(const void* was, const void* now)> hook);
 
  private:
   struct State;
@@ -496,13 +500,13 @@ class Config final : public detail::ConfigBase {
   [[nodiscard]] std::shared_ptr<const T> operator->() const { return get(); }
 
   /// A check over several fields; an Error refuses the load. Set before run().
-  Config& validate(std::function<Result<void>(const T&)> check) {
+  Config& validate(Callback<Result<void>(const T&)> check) {
     set_check([check = std::move(check)](const void* object) { return check(*static_cast<const T*>(object)); });
     return *this;
   }
   /// Called on each reload, before anything changed; refuses with `throw Rejected{why}` (any exception refuses). What it
   /// returns runs after all have accepted and the snapshot is in force. Set before run().
-  Config& on_reload(std::function<Commit(const T& was, const T& now)> hook) {
+  Config& on_reload(Callback<Commit(const T& was, const T& now)> hook) {
     add_hook([hook = std::move(hook)](const void* was, const void* now) {
       return hook(*static_cast<const T*>(was), *static_cast<const T*>(now));
     });
@@ -513,18 +517,6 @@ class Config final : public detail::ConfigBase {
   static std::shared_ptr<void> create() { return std::make_shared<T>(); }
   static std::shared_ptr<void> copy(const void* object) { return std::make_shared<T>(*static_cast<const T*>(object)); }
   static void describe_object(Fields& fields, void* object) { describe(fields, *static_cast<T*>(object)); }
-};
-
-/// A reference to a Config that may be absent: the type of Options::config.
-class ConfigRef {
- public:
-  ConfigRef() = default;
-  template <class T>
-  ConfigRef(Config<T>& config) : config_(&config) {}  // NOLINT(google-explicit-constructor)
-  [[nodiscard]] detail::ConfigBase* get() const noexcept { return config_; }
-
- private:
-  detail::ConfigBase* config_ = nullptr;
 };
 
 }  // namespace perdure

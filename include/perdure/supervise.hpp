@@ -1,10 +1,10 @@
 // supervise(): a worker process that is started again when it fails, with this process as its parent.
 //
 // The parent forks the worker (no exec: the body is a function), waits for it, forwards TERM, INT, HUP, USR1 and USR2 to it,
-// restarts it as the policy says, and kills it when it outlives the stop budget. The parent needs no descriptor of its own and
-// sleeps in one system call while nothing happens.
-// Requires one thread. Call it after detach(). Not thread-safe, not signal-safe; the parent's mask and dispositions are changed
-// while it runs and put back when it returns.
+// restarts it as the policy says, and kills it when it outlives the stop budget. The parent needs no descriptor of its own
+// and sleeps in one system call while nothing happens.
+// Requires one thread. Call it after detach(). Not thread-safe, not signal-safe; the parent's mask and dispositions are
+// changed while it runs and put back when it returns.
 //
 //     int code = perdure::supervise({.restart = {.delay = 1s, .give_up_after = 5, .within = 60s}},
 //                                   [](const perdure::WorkerStart&) { return run_worker(); }).exit_code();
@@ -24,19 +24,19 @@ namespace perdure {
 
 /// What the worker is told about itself. Times are of the system clock.
 struct WorkerStart {
-  pid_t parent = 0;                                     ///< the supervising parent
-  std::chrono::system_clock::time_point parent_start;   ///< when supervise() was entered
-  std::chrono::system_clock::time_point worker_start;   ///< when this worker was forked
-  unsigned restarts = 0;                                ///< how many workers there were before this one
+  pid_t parent = 0;                                    ///< the supervising parent
+  std::chrono::system_clock::time_point parent_start;  ///< when supervise() was entered
+  std::chrono::system_clock::time_point worker_start;  ///< when this worker was forked
+  unsigned restarts = 0;                               ///< how many workers there were before this one
 };
 
 /// What happened, told to `on_event` in the parent.
 struct WorkerEvent {
   enum class Kind { Started, Exited, Restarting, GaveUp, KilledAtStop } kind;
   pid_t worker = 0;
-  ExitStatus status;                    ///< of Exited, GaveUp and KilledAtStop
+  ExitStatus status;  ///< of Exited, GaveUp and KilledAtStop
   unsigned restarts = 0;
-  std::chrono::milliseconds delay{0};   ///< of Restarting: the pause before the next start
+  std::chrono::milliseconds delay{0};  ///< of Restarting: the pause before the next start
 };
 
 struct SuperviseOptions {
@@ -57,8 +57,8 @@ struct Supervised {
   bool gave_up = false;         ///< the policy's budget was spent
   unsigned restarts = 0;
   bool stopped_in_pause = false;  ///< the stop arrived between two workers
-  /// 0 where the worker ended by TERM or INT, or where none ran when the stop arrived; 70 where the policy gave up on signals;
-  /// else the worker's own code, or 128 + signal.
+  /// 0 where the worker ended by TERM or INT, or where none ran when the stop arrived; 70 where the policy gave up on
+  /// signals; else the worker's own code, or 128 + signal.
   [[nodiscard]] PERDURE_EXPORT int exit_code() const noexcept;
 };
 

@@ -12,7 +12,7 @@
 
 namespace perdure::base {
 
-/// "ENOENT"; empty for a number that is no errno value. Where a number has two names, the one Linux documents first (EAGAIN).
+/// "ENOENT"; empty for a number that is no errno value. Of two names for a number, the one that errno(3) explains (EAGAIN).
 std::string_view errno_name(int code) noexcept;
 
 /// "No such file or directory"; "Unknown error 4242" for a number that is no errno value.

@@ -42,16 +42,16 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept;
 /// Takes `prefix` off the front of `text` where it stands there, and says whether it did.
 bool remove_prefix(std::string_view& text, std::string_view prefix) noexcept;
 
-/// The same text on one line that no terminal obeys: control characters, separators and direction marks of Unicode, and bytes
-/// that are not UTF-8 come out as \n, \r, \t or \xNN. Backslashes stay, so this is for reading only.
+/// The same text on one line that no terminal obeys: control characters, separators and direction marks of Unicode, and
+/// bytes that are not UTF-8 come out as \n, \r, \t or \xNN. Backslashes stay, so this is for reading only.
 std::string escape(std::string_view text);
 /// `escape`d, between double quotes, and cut with "…" after 80 bytes: for the user's own words in a message.
 std::string quote(std::string_view text);
 /// The number of bytes of the UTF-8 sequence that `text` begins with; 0 where it begins with something else.
 std::size_t utf8_length(std::string_view text) noexcept;
 
-/// The candidate that `word` probably meant: a few letters wrong, missing, too many or swapped, or in the other case. The first
-/// of equals.
+/// The candidate that `word` probably meant: a few letters wrong, missing, too many or swapped, or in the other case. The
+/// first of equals.
 std::optional<std::string_view> closest(std::string_view word, std::span<const std::string_view> candidates);
 std::optional<std::string_view> closest(std::string_view word, std::initializer_list<std::string_view> candidates);
 

@@ -37,8 +37,8 @@ struct ConfigBase::State {
   explicit State(Type of) : type(of), current(of.create()) {}
 
   Type type;
-  std::function<Result<void>(const void*)> check{};
-  std::vector<std::function<Commit(const void*, const void*)>> hooks{};
+  Callback<Result<void>(const void*)> check{};
+  std::vector<Callback<Commit(const void*, const void*)>> hooks{};
 
   mutable std::mutex mutex{};  // guards what follows
   std::shared_ptr<const void> current;
@@ -75,8 +75,8 @@ struct ConfigBase::State {
 ConfigBase::ConfigBase(Type type) : state_(std::make_unique<State>(type)) {}
 ConfigBase::~ConfigBase() = default;
 
-void ConfigBase::set_check(std::function<Result<void>(const void*)> check) { state_->check = std::move(check); }
-void ConfigBase::add_hook(std::function<Commit(const void*, const void*)> hook) { state_->hooks.push_back(std::move(hook)); }
+void ConfigBase::set_check(Callback<Result<void>(const void*)> check) { state_->check = std::move(check); }
+void ConfigBase::add_hook(Callback<Commit(const void*, const void*)> hook) { state_->hooks.push_back(std::move(hook)); }
 
 std::shared_ptr<const void> ConfigBase::snapshot() const {
   const std::lock_guard lock{state_->mutex};

@@ -7,9 +7,9 @@
 //   key =                        an empty value (`key = ""` is an empty text)
 //   [section]                    until the next header; [a.b] is allowed; a header may come again
 //
-// Within quotes \n \r \t \\ \" \' and \xNN mean what they do in C; \x has exactly two digits. Lines end in LF or CRLF; a byte
-// order mark of UTF-8 is skipped. Values are bytes: what is no UTF-8 passes. A value ends with its line.
-// What keys mean is left to the caller (see detail::apply). A diagnostic never repeats a line or a value: it may be a secret.
+// Within quotes \n \r \t \\ \" \' and \xNN mean what they do in C; \x has exactly two digits. Lines end in LF or CRLF; a
+// byte order mark of UTF-8 is skipped. Values are bytes: what is no UTF-8 passes. A value ends with its line.
+// What keys mean is left to the caller (see detail::apply). A diagnostic never repeats a value: it may be a secret.
 // Thread and fork safety: a pure function. Not signal-safe.
 //
 //     auto [file, diagnostics] = parse_ini(text, "/etc/thermod.conf");
@@ -49,7 +49,7 @@ struct IniFile {
   std::vector<IniSection> sections{IniSection{}};
 };
 
-/// Ensures: a faulty line is left out, the others are there. Nothing is read of a text that is too large, UTF-16 or has a NUL.
+/// Ensures: a faulty line is left out, the others are there. A text that is too large, UTF-16 or has a NUL gives nothing.
 Parsed<IniFile> parse_ini(std::string_view text, std::string_view source);
 
 }  // namespace perdure::config

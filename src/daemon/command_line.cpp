@@ -108,7 +108,8 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& words, co
     if (is_flag_field(field)) {
       setting.option = app.add_flag(field.flag, setting.values, field.help);
     } else {
-      setting.option = app.add_option(field.flag, setting.values, field.help)->type_name(field.type)->expected(1);
+      setting.option = app.add_option(field.flag, setting.values, field.help)->type_name(field.type);
+      setting.option->allow_extra_args(false);  // one word for each occurrence, although it collects into a vector
       setting.option->multi_option_policy(field.repeatable ? CLI::MultiOptionPolicy::TakeAll
                                                            : CLI::MultiOptionPolicy::TakeLast);
     }

@@ -44,7 +44,7 @@ TEST(CommandLine, AVerbIsRecognisedOnlyAsTheFirstWord) {
   ASSERT_TRUE(later);
   EXPECT_EQ(later->task, Task::Run);
   EXPECT_THAT(later->arguments, ElementsAre("status"));
-  const auto off = parse({"status"}, {.verbs = Verbs::Off, .arguments = "WORD…"});
+  const auto off = parse({"status"}, {.arguments = "WORD…", .verbs = Verbs::Off});
   EXPECT_EQ(off->task, Task::Run);
 }
 

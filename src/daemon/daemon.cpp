@@ -288,9 +288,9 @@ void Daemon::perform(Action action) {
       break;
     case Action::FailStart:
       stop_reason_.store(StopReason::StartFailed, std::memory_order_release);
-      fail_start(options_.exit_codes.failed,
-                 fmt::format("not ready within {} s: the body has neither waited nor said that it is ready; stopping",
-                             std::chrono::duration_cast<std::chrono::seconds>(options_.start_within).count()));
+      start_failure_ = fmt::format("not ready within {} ms: the body has neither waited nor said that it is ready",
+                                   options_.start_within.count());
+      log_.error("{}; stopping", start_failure_);
       break;
     case Action::AnnounceReloading:
       tell_init(notify_.reloading());
@@ -311,12 +311,6 @@ void Daemon::tell_init(const Result<void>& sent) {
   // The init may be gone or slow; the daemon goes on, and says so once.
   if (!sent && !std::exchange(init_failed_, true)) log_.warning("{}; going on without", sent.error().message());
   if (sent) init_failed_ = false;
-}
-
-void Daemon::fail_start(int code, const std::string& why) {
-  start_failed_ = true;
-  log_.error("{}", why);
-  report_.failed(code, why);
 }
 
 void Daemon::post_task(std::function<void()> task) {
@@ -511,9 +505,11 @@ int Daemon::finish(int body_code, const std::string& exception) {
   tell([](Mail& mail) { mail.finished = true; });
   control_thread_.join();
 
-  if (start_failed_) code = options_.exit_codes.failed;
+  if (!start_failure_.empty()) code = options_.exit_codes.failed;
   if (report_.is_pending()) {
-    if (!exception.empty()) {
+    if (!start_failure_.empty()) {
+      report_.failed(code, start_failure_);
+    } else if (!exception.empty()) {
       report_.failed(code, exception);
     } else if (code != 0) {
       report_.failed(code, fmt::format("ended with code {} before it was ready", code));
@@ -553,7 +549,7 @@ void Daemon::force_end() {
   } else {
     log_.error("{} did not end within {} ms: ended by force", late, options_.stop_within.count());
   }
-  report_.failed(code, late + " did not end in time");
+  report_.failed(code, start_failure_.empty() ? late + " did not end in time" : start_failure_ + "; " + late + " was ended by force");
   release_places();
   ::_exit(code);
 }

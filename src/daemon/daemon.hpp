@@ -114,7 +114,6 @@ class Daemon {
 
   void step(daemon::Event event);
   void perform(daemon::Action action);
-  void fail_start(int code, const std::string& why);
   void start_reload();
   void reloaded(const daemon::ReloadOutcome& outcome);
   [[noreturn]] void force_end();
@@ -185,7 +184,7 @@ class Daemon {
   bool stuck_ = false;
   bool finished_ = false;
   int end_signal_ = 0;  ///< the last signal that asked to stop
-  bool start_failed_ = false;
+  std::string start_failure_;  ///< what was missing when the time for the start was over
   std::chrono::system_clock::time_point started_at_;
   base::Instant started_;
 };

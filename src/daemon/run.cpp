@@ -30,6 +30,7 @@
 #include "perdure/detach.hpp"
 #include "perdure/exit_code.hpp"
 #include "perdure/version.hpp"
+#include "process/redirect_stdio.hpp"
 
 namespace perdure::detail {
 namespace {
@@ -43,6 +44,10 @@ using daemon::Task;
 std::atomic<bool> has_run{false};
 // For exit(3) from inside the body.
 std::atomic<Daemon*> running{nullptr};
+
+/// How much longer the first process waits than the daemon itself allows for its start and a forced end: the daemon's own words
+/// say more than the first process's.
+constexpr std::chrono::seconds launcher_margin{2};
 
 extern "C" void perdure_leave_by_exit() {
   if (Daemon* daemon = running.exchange(nullptr)) daemon->leave_by_exit();
@@ -147,8 +152,9 @@ int start(const Options& options, CommandLine line, Places places, Signals signa
     DetachOptions how{.umask = options.umask,
                       .working_directory = options.working_directory,
                       .keep_fds = options.keep_fds,
-                      .start_within = options.start_within.count() > 0 ? options.start_within + options.stop_within
-                                                                       : std::chrono::milliseconds::max(),
+                      .start_within = options.start_within.count() > 0
+                                          ? options.start_within + options.stop_within + launcher_margin
+                                          : std::chrono::milliseconds::max(),
                       .redirect_stdio = true,
                       .name = name};
     for (const int fd : sockets.fds()) how.keep_fds.push_back(fd);
@@ -195,11 +201,15 @@ int start(const Options& options, CommandLine line, Places places, Signals signa
 }  // namespace
 
 int run_erased(int argc, char** argv, const Options& given, Callback<int(Context&)> body, bool ready_at_entry) {
+  // A closed 0, 1 or 2 would be taken by the first descriptor we open, and printf would write into that.
+  auto standard_descriptors = process::FilledStdio::fill();
   Options options{given};  // before_start may still change it
   auto signals = Signals::install();
   PERDURE_ASSERT(is_valid_name(options.name), "Options::name is a word of lower-case letters, digits, - and _");
   const std::string name = options.name;
   if (has_run.exchange(true)) return complain(name, exit_failed, "run() was called a second time in one process; nothing was started");
+  if (!standard_descriptors) return complain(name, exit_system, standard_descriptors.error().message());
+  standard_descriptors->keep();
   if (!signals) return complain(name, exit_system, signals.error().message());
   if (const auto refusal = other_threads()) return complain(name, exit_failed, *refusal);
 

@@ -7,6 +7,7 @@
 #include <bitset>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -56,6 +57,18 @@ ExitStatus status_of(const siginfo_t& info) noexcept {
   }
 }
 
+policy::Ending ending_of(const ExitStatus& status) noexcept {
+  if (status == ExitStatus::exited(0)) return policy::Ending::Clean;
+  return status.kind() == ExitStatus::Kind::Killed ? policy::Ending::Killed : policy::Ending::Failed;
+}
+
+/// For the jitter of pauses: 0 ≤ fraction < 1; the middle where the kernel has no randomness to give.
+double random_fraction() noexcept {
+  std::uint32_t bits = 1U << 31;
+  (void)os::sys::getrandom(&bits, sizeof bits, 0);
+  return bits * 0x1p-32;
+}
+
 /// The parent's mask and SIGCHLD disposition while it supervises.
 class ParentSignals {
  public:
@@ -87,7 +100,7 @@ class ParentSignals {
       }
       const int signal = os::sys::sigtimedwait(&taken_, nullptr, deadline ? &left : nullptr);
       if (signal > 0) return signal;
-      if (errno != EINTR) return 0;   // EINTR: stopped and continued
+      if (errno != EINTR) return 0;  // EINTR: stopped and continued
     }
   }
 
@@ -98,8 +111,8 @@ class ParentSignals {
       struct sigaction present {};
       // Refused for KILL, STOP and the C library's own: those have nothing to reset.
       if (os::sys::sigaction(signal, nullptr, &present) != 0) continue;
-      const bool has_handler = (present.sa_flags & SA_SIGINFO) != 0 ||
-                               (present.sa_handler != SIG_DFL && present.sa_handler != SIG_IGN);
+      const bool has_handler =
+          (present.sa_flags & SA_SIGINFO) != 0 || (present.sa_handler != SIG_DFL && present.sa_handler != SIG_IGN);
       const bool keeps = has_handler && std::find(synchronous.begin(), synchronous.end(), signal) != synchronous.end();
       if (keeps) continue;
       wanted.sa_handler = signal == SIGHUP || signal == SIGPIPE ? SIG_IGN : SIG_DFL;
@@ -161,10 +174,10 @@ class Supervision {
 
   pid_t worker_ = 0;
   Instant worker_started_;
-  std::bitset<NSIG> unsent_;              ///< signals the worker has yet to be sent
-  std::optional<Instant> kill_at_;        ///< set by the first TERM or INT, until it has passed
-  bool was_late_ = false;                 ///< kill_at_ has passed
-  bool look_again_ = false;               ///< waitid(2) failed; there may be an end that no SIGCHLD will announce again
+  std::bitset<NSIG> unsent_;        ///< signals the worker has yet to be sent
+  std::optional<Instant> kill_at_;  ///< set by the first TERM or INT, until it has passed
+  bool was_late_ = false;           ///< kill_at_ has passed
+  bool look_again_ = false;         ///< waitid(2) failed; there may be an end that no SIGCHLD will announce again
   Supervised result_;
 };
 
@@ -177,16 +190,15 @@ Result<Supervised> Supervision::run() {
     result_.stop_requested = result_.stop_requested || ended_by_stop_signal(result_.status);
     if (result_.stop_requested) return result_;
 
-    if (options_.restart.when == Restart::Never ||
-        (options_.restart.when == Restart::OnFailure && result_.status == ExitStatus::exited(0)))
-      return result_;
+    if (!policy::wants_restart(options_.restart.when, ending_of(result_.status))) return result_;
+    Duration delay = backoff_.next(now() - worker_started_, random_fraction());
     const bool counts = options_.count_kills || !was_killed_by(result_.status, SIGKILL);
-    if (counts && !budget_.try_start(now())) {
+    // Counted at the moment of the restart, as policy::Restarts does.
+    if (counts && !budget_.try_start(now() + delay)) {
       result_.gave_up = true;
       tell(Kind::GaveUp);
       return result_;
     }
-    Duration delay = backoff_.next();
     ++result_.restarts;
     do {
       tell(Kind::Restarting, std::chrono::duration_cast<std::chrono::milliseconds>(delay));
@@ -233,7 +245,7 @@ bool Supervision::look() noexcept {
   look_again_ = false;
   if (os::sys::waitid(P_PID, static_cast<id_t>(worker_), &info, WEXITED | WNOHANG) != 0) {
     look_again_ = errno != ECHILD;
-    result_.status = {};           // ECHILD: reaped by somebody else, so nobody here knows how it ended
+    result_.status = {};  // ECHILD: reaped by somebody else, so nobody here knows how it ended
     return !look_again_;
   }
   if (info.si_pid == 0) return false;
@@ -252,7 +264,7 @@ void Supervision::take(int signal) {
 void Supervision::send_unsent() noexcept {
   if (unsent_.none()) return;
   const UniqueFd worker{os::sys::pidfd_open(worker_, 0)};
-  if (!worker) return;              // no descriptor left: tried again after retry_pause
+  if (!worker) return;  // no descriptor left: tried again after retry_pause
   for (std::size_t signal = 1; signal < unsent_.size(); ++signal) {
     // ESRCH: it has ended meanwhile, which the next look() sees.
     if (unsent_[signal] && (os::sys::pidfd_send_signal(worker.get(), static_cast<int>(signal)) == 0 || errno == ESRCH))
@@ -274,7 +286,8 @@ bool Supervision::pause(Duration length) {
 
 void Supervision::tell(Kind kind, std::chrono::milliseconds delay) const noexcept {
   if (options_.on_event)
-    options_.on_event({.kind = kind, .worker = worker_, .status = result_.status, .restarts = result_.restarts, .delay = delay});
+    options_.on_event(
+        {.kind = kind, .worker = worker_, .status = result_.status, .restarts = result_.restarts, .delay = delay});
 }
 
 }  // namespace

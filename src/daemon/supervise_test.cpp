@@ -64,7 +64,7 @@ class Parent {
       const auto result = supervise(options, body);
       ::_exit(result ? result->exit_code() : 99);
     }
-    pidfd_ = UniqueFd{static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))};   // not through the seam: see FaultPlan
+    pidfd_ = UniqueFd{static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))};  // not through the seam: see FaultPlan
   }
   ~Parent() {
     if (pid_ > 0) {
@@ -106,8 +106,8 @@ TEST(Supervise, AFailedWorkerIsStartedAgainUntilItSucceeds) {
                                        [](const WorkerStart& start) { return start.restarts < 2 ? 3 : 0; });
   EXPECT_EQ(result.restarts, 2U);
   EXPECT_EQ(result.exit_code(), 0);
-  EXPECT_THAT(events, ElementsAre(Kind::Started, Kind::Exited, Kind::Restarting, Kind::Started, Kind::Exited, Kind::Restarting,
-                                  Kind::Started, Kind::Exited));
+  EXPECT_THAT(events, ElementsAre(Kind::Started, Kind::Exited, Kind::Restarting, Kind::Started, Kind::Exited,
+                                  Kind::Restarting, Kind::Started, Kind::Exited));
 }
 
 TEST(Supervise, ACrashedWorkerIsStartedAgain) {
@@ -124,24 +124,26 @@ TEST(Supervise, ACrashedWorkerIsStartedAgain) {
 
 TEST(Supervise, TheRestartPolicyIsObeyed) {
   EXPECT_EQ(supervised({.restart = {.when = Restart::Never}}, [](const WorkerStart&) { return 4; }).exit_code(), 4);
-  const Supervised always = supervised({.restart = {.when = Restart::Always, .give_up_after = 3}},
-                                       [](const WorkerStart&) { return 0; });
+  const Supervised always =
+      supervised({.restart = {.when = Restart::Always, .give_up_after = 3}}, [](const WorkerStart&) { return 0; });
   EXPECT_EQ(always.restarts, 2U);
   EXPECT_TRUE(always.gave_up);
 }
 
 TEST(Supervise, ASpentBudgetEndsItWithTheWorkersCode) {
   unsigned starts = 0;
-  const Supervised result = supervised({.restart = {.give_up_after = 5},
-                                        .on_event = [&](const WorkerEvent& event) { starts += event.kind == Kind::Started; }},
-                                       [](const WorkerStart&) { return 1; });
+  const Supervised result =
+      supervised({.restart = {.give_up_after = 5},
+                  .on_event = [&](const WorkerEvent& event) { starts += event.kind == Kind::Started; }},
+                 [](const WorkerStart&) { return 1; });
   EXPECT_EQ(starts, 5U);
   EXPECT_TRUE(result.gave_up);
   EXPECT_EQ(result.exit_code(), 1);
 }
 
 TEST(Supervise, ASpentBudgetOfCrashesEndsItWith70) {
-  const Supervised result = supervised({.restart = {.give_up_after = 2}}, [](const WorkerStart&) { return ::raise(SIGKILL); });
+  const Supervised result =
+      supervised({.restart = {.give_up_after = 2}}, [](const WorkerStart&) { return ::raise(SIGKILL); });
   EXPECT_TRUE(result.gave_up);
   EXPECT_EQ(result.exit_code(), 70);
 }
@@ -192,7 +194,10 @@ TEST(Supervise, TheCodeOfAWorkerThatAnsweredTheStopIsKept) {
 TEST(Supervise, AWorkerThatIgnoresTheStopIsKilled) {
   const Line line;
   Parent parent{{.stop_within = 50ms,
-                 .on_event = [&](const WorkerEvent& event) { if (event.kind == Kind::KilledAtStop) line.say('k'); }},
+                 .on_event =
+                     [&](const WorkerEvent& event) {
+                       if (event.kind == Kind::KilledAtStop) line.say('k');
+                     }},
                 [&](const WorkerStart&) -> int {
                   struct sigaction ignore {};
                   ignore.sa_handler = SIG_IGN;
@@ -232,7 +237,10 @@ TEST(Supervise, OtherSignalsReachTheWorkerAndEndNothing) {
 TEST(Supervise, AStopInThePauseBetweenTwoWorkersEndsItAtOnce) {
   const Line line;
   Parent parent{{.restart = {.delay = 1h},
-                 .on_event = [&](const WorkerEvent& event) { if (event.kind == Kind::Restarting) line.say('p'); }},
+                 .on_event =
+                     [&](const WorkerEvent& event) {
+                       if (event.kind == Kind::Restarting) line.say('p');
+                     }},
                 [](const WorkerStart&) { return 1; }};
   ASSERT_EQ(line.hear(), 'p');
   parent.signal(SIGTERM);
@@ -240,7 +248,8 @@ TEST(Supervise, AStopInThePauseBetweenTwoWorkersEndsItAtOnce) {
 }
 
 TEST(Supervise, TheWorkerStartsWithDefaultDispositionsAndAnEmptyMask) {
-  struct sigaction handler {}, ignore {}, previous_term {}, previous_child {};
+  struct sigaction handler {
+  }, ignore{}, previous_term{}, previous_child{};
   handler.sa_handler = [](int) {};
   ignore.sa_handler = SIG_IGN;
   ::sigaction(SIGTERM, &handler, &previous_term);
@@ -264,7 +273,8 @@ TEST(Supervise, TheWorkerStartsWithDefaultDispositionsAndAnEmptyMask) {
   });
   EXPECT_EQ(result.status, ExitStatus::exited(0));
 
-  struct sigaction term {}, child {};
+  struct sigaction term {
+  }, child{};
   ::sigaction(SIGTERM, &previous_term, &term);
   ::sigaction(SIGCHLD, &previous_child, &child);
   ::pthread_sigmask(SIG_SETMASK, &before, &after);

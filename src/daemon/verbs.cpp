@@ -63,25 +63,30 @@ bool wait_for_end(int process, std::chrono::milliseconds within) {
 int not_running(const Places& places) { return complain(places, verb_not_running, "is not running"); }
 
 int verb_status(const Places& places) {
-  auto client = ControlClient::connect(places.control, answer_within);
-  if (client) {
-    auto reply = client->request("status", "", answer_within);
-    if (!reply) return complain(places, status_unknown, reply.error().message());
-    fmt::print("{}\n", base::trim_end(reply->message));
-    return status_running;
+  std::string silence;  // why it does not answer, where it should
+  bool may_ask = true;
+  if (!places.control.empty()) {
+    auto client = ControlClient::connect(places.control, answer_within);
+    if (client) {
+      auto reply = client->request("status", "", answer_within);
+      if (!reply) return complain(places, status_unknown, reply.error().message());
+      fmt::print("{}\n", base::trim_end(reply->message));
+      return status_running;
+    }
+    silence = ", but it does not answer: " + client.error().message();
+    may_ask = nobody_listens(client.error());
   }
   if (PidFile::is_locked(places.pid_file)) {
     const auto pid = PidFile::holder(places.pid_file);
-    fmt::print("{}: running{}, but it does not answer: {}\n", places.instance, pid ? fmt::format(", pid {}", *pid) : "",
-               client.error().message());
-    return nobody_listens(client.error()) ? status_running : status_unknown;
+    fmt::print("{}: running{}{}\n", places.instance, pid ? fmt::format(", pid {}", *pid) : "", silence);
+    return status_running;
   }
+  if (!may_ask) return complain(places, status_unknown, "the control socket" + silence.substr(std::string_view{", but it"}.size()));
   struct stat file {};
   if (os::sys::lstat(places.pid_file.c_str(), &file) == 0) {
     fmt::print("{}: not running; it left {} behind, which does not hinder a start\n", places.instance, places.pid_file);
     return status_dead_with_pid_file;
   }
-  if (!nobody_listens(client.error())) return complain(places, status_unknown, client.error().message());
   fmt::print("{}: not running\n", places.instance);
   return status_not_running;
 }

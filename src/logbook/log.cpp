@@ -79,6 +79,7 @@ class Outlet {
 
 struct LogState {
   explicit LogState(std::string log_name) : name(std::move(log_name)) {}
+  static LogState& of(Log& log) noexcept { return *log.state_; }
 
   const std::string name;
   // Asked for now, because Notify::from_environment takes the variable away.
@@ -200,7 +201,7 @@ Result<std::unique_ptr<Sink>> open_target(LogTarget target, const LogOptions& op
 
 }  // namespace
 
-Log::Log(std::string name) : state_(std::make_unique<detail::LogState>(std::move(name))) {}
+Log::Log(std::string name) : state_(new detail::LogState{std::move(name)}) {}
 
 Log::~Log() {
   try {
@@ -208,6 +209,7 @@ Log::~Log() {
     for (Outlet& outlet : state_->outlets) outlet.report_missed(system_clock::now());
   } catch (...) {  // out of memory: nobody is left to tell
   }
+  delete state_;
 }
 
 Result<void> Log::open(const LogOptions& options) {
@@ -231,10 +233,11 @@ Result<void> Log::open(const LogOptions& options) {
   return {};
 }
 
-void Log::add_sink(std::unique_ptr<Sink> sink) {
-  const std::lock_guard lock{state_->mutex};
-  state_->outlets.emplace_back(std::move(sink), Outlet::Origin::Added);
-  state_->replay(level());
+void logbook::add_sink(Log& log, std::unique_ptr<Sink> sink) {
+  detail::LogState& state = detail::LogState::of(log);
+  const std::lock_guard lock{state.mutex};
+  state.outlets.emplace_back(std::move(sink), Outlet::Origin::Added);
+  state.replay(log.level());
 }
 
 Result<void> Log::rotate() noexcept {

@@ -20,6 +20,7 @@
 #include <gtest/gtest.h>
 
 #include "logbook/logbook_testing.hpp"
+#include "logbook/sinks.hpp"
 #include "os/fault_plan.hpp"
 #include "perdure/unique_fd.hpp"
 
@@ -96,7 +97,7 @@ LogOptions to_file(const std::string& path) { return {.format = LogFormat::Messa
 TEST(Log, HasOneLinePerCall) {
   Recorder::Tape tape;
   Log log{"thermod"};
-  log.add_sink(std::make_unique<Recorder>(tape));
+  logbook::add_sink(log, std::make_unique<Recorder>(tape));
   log.debug("not at this level");
   log.info("read {} rows from {}", 12, "/dev/ttyS0");
   log.warning("hot");
@@ -109,7 +110,7 @@ TEST(Log, HasOneLinePerCall) {
 TEST(Log, TheLevelCanBeChangedAtAnyTime) {
   Recorder::Tape tape;
   Log log{"thermod"};
-  log.add_sink(std::make_unique<Recorder>(tape));
+  logbook::add_sink(log, std::make_unique<Recorder>(tape));
   log.set_level(Level::Debug);
   log.debug("seen");
   log.set_level(Level::Error);
@@ -121,7 +122,7 @@ TEST(Log, TheLevelCanBeChangedAtAnyTime) {
 TEST(Log, AFinishedTextIsNeverAFormat) {
   Recorder::Tape tape;
   Log log{"thermod"};
-  log.add_sink(std::make_unique<Recorder>(tape));
+  logbook::add_sink(log, std::make_unique<Recorder>(tape));
   log.write_text(Level::Info, "{} %s %n {0:x}");
   log.info("{}", "{} again");
   EXPECT_THAT(tape.lines, ElementsAre("INFO {} %s %n {0:x}", "INFO {} again"));
@@ -138,7 +139,7 @@ TEST(Log, NoInputCanForgeALine) {
 TEST(Log, AFormatThatDoesNotFitBecomesALineThatSaysSo) {
   Recorder::Tape tape;
   Log log{"thermod"};
-  log.add_sink(std::make_unique<Recorder>(tape));
+  logbook::add_sink(log, std::make_unique<Recorder>(tape));
   log.info(fmt::runtime("{} of {}"), 1);
   EXPECT_THAT(tape.lines, ElementsAre("INFO cannot format the log line \"{} of {}\": argument not found"));
 }
@@ -146,7 +147,7 @@ TEST(Log, AFormatThatDoesNotFitBecomesALineThatSaysSo) {
 TEST(Log, AFormatterThatThrowsBecomesALineThatSaysSo) {
   Recorder::Tape tape;
   Log log{"thermod"};
-  log.add_sink(std::make_unique<Recorder>(tape));
+  logbook::add_sink(log, std::make_unique<Recorder>(tape));
   log.error("it is {}", Thrower{});
   EXPECT_THAT(tape.lines, ElementsAre("ERROR cannot format the log line \"it is {}\": no words"));
 }
@@ -154,7 +155,7 @@ TEST(Log, AFormatterThatThrowsBecomesALineThatSaysSo) {
 TEST(Log, AFormatterMayLogItself) {
   Recorder::Tape tape;
   Log log{"thermod"};
-  log.add_sink(std::make_unique<Recorder>(tape));
+  logbook::add_sink(log, std::make_unique<Recorder>(tape));
   log.info("{}", Chatterbox{&log});
   EXPECT_THAT(tape.lines, ElementsAre("INFO said inside", "INFO outside"));
 }
@@ -177,7 +178,7 @@ TEST(LogMemory, KeepsTheLast256AndSaysHowManyWereDropped) {
   Recorder::Tape tape;
   Log log{"thermod"};
   for (int i = 0; i < 300; ++i) log.info("line {}", i);
-  log.add_sink(std::make_unique<Recorder>(tape));
+  logbook::add_sink(log, std::make_unique<Recorder>(tape));
   ASSERT_THAT(tape.lines, SizeIs(257));
   EXPECT_EQ(tape.lines[0], "WARN 44 log lines were lost: only the last 256 are kept until the log is opened");
   EXPECT_EQ(tape.lines[1], "INFO line 44");
@@ -217,7 +218,7 @@ TEST(LogTargets, AnotherOpenReplacesTheFirstAndLeavesAddedSinks) {
   const TempDirectory directory;
   Recorder::Tape tape;
   Log log{"thermod"};
-  log.add_sink(std::make_unique<Recorder>(tape));
+  logbook::add_sink(log, std::make_unique<Recorder>(tape));
   ASSERT_TRUE(log.open(to_file(directory / "a.log")));
   log.info("one");
   ASSERT_TRUE(log.open(to_file(directory / "b.log")));
@@ -476,8 +477,8 @@ TEST(LogToFile, RotatesBySizeAndOnDemand) {
 TEST(LogToFile, RotateReachesEverySink) {
   Recorder::Tape tape;
   Log log{"thermod"};
-  log.add_sink(std::make_unique<Recorder>(tape));
-  log.add_sink(std::make_unique<Recorder>(tape));
+  logbook::add_sink(log, std::make_unique<Recorder>(tape));
+  logbook::add_sink(log, std::make_unique<Recorder>(tape));
   ASSERT_TRUE(log.rotate());
   EXPECT_EQ(tape.rotations, 2);
 }
@@ -503,7 +504,7 @@ TEST(LogFailure, IsSaidAtTheEndWhereNoLineCameAfterIt) {
   Recorder::Tape tape;
   {
     Log log{"thermod"};
-    log.add_sink(std::make_unique<Recorder>(tape));
+    logbook::add_sink(log, std::make_unique<Recorder>(tape));
     tape.refusals_left = 1;
     log.info("lost");
   }
@@ -514,8 +515,8 @@ TEST(LogFailure, ALineThatOneSinkTookIsNotLost) {
   Recorder::Tape stuck{.lines = {}, .refusals_left = 1};
   Recorder::Tape works;
   Log log{"thermod"};
-  log.add_sink(std::make_unique<Recorder>(stuck));
-  log.add_sink(std::make_unique<Recorder>(works));
+  logbook::add_sink(log, std::make_unique<Recorder>(stuck));
+  logbook::add_sink(log, std::make_unique<Recorder>(works));
   log.info("one");
   EXPECT_EQ(log.lost(), 0U);
   EXPECT_THAT(works.lines, ElementsAre("INFO one"));

@@ -36,4 +36,7 @@ Result<std::unique_ptr<detail::Sink>> make_syslog_sink(std::string path, std::st
 
 Result<std::unique_ptr<detail::Sink>> make_file_sink(RotatingFileOptions options, LogFormat format, std::string name);
 
+/// One more sink beside the others; a later open() leaves it in place.
+void add_sink(Log& log, std::unique_ptr<detail::Sink> sink);
+
 }  // namespace perdure::logbook

@@ -65,7 +65,8 @@ void note_open_files() noexcept {
   std::sort(files, files + file_count, [](const OpenFile& a, const OpenFile& b) { return a.fd < b.fd; });
 }
 
-// Before the constructors of other sources, which may open files that are meant to stay (101 is the first number not reserved).
+// Before the constructors of other sources, which may open files that are meant to stay (101 is the first number not
+// reserved).
 __attribute__((constructor(101))) void look_around() noexcept {
   const int error = errno;
   const ssize_t size = sys::readlink("/proc/self/exe", program, sizeof program - 1);

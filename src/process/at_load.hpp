@@ -1,8 +1,9 @@
 // What was true when the library was loaded: which descriptors were open, and where the program's file was.
 //
-// Both are gone a moment later: descriptors are closed and their numbers reused, the file is replaced by an upgrade. A constructor
-// function writes them down before main(); it stands in the same source as the functions below, so that who uses them from the
-// static library gets it too. Cost at load, with no foreign descriptor: one readlink and one look into /proc/self/fd.
+// Both are gone a moment later: descriptors are closed and their numbers reused, the file is replaced by an upgrade. A
+// constructor function writes them down before main(); it stands in the same source as the functions below, so that who uses
+// them from the static library gets it too. Cost at load, with no foreign descriptor: one readlink and one look into
+// /proc/self/fd.
 // Thread safety: one thread (as for detach()); own_program() any. Fork: inherited. Signal safety: none.
 #pragma once
 

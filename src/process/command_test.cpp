@@ -86,12 +86,13 @@ TEST(Command, TheChildStartsWithACleanState) {
   EXPECT_EQ(out_of(shell("test \"$(cut -d' ' -f5 /proc/$$/stat)\" = $$ && echo own group")), "own group\n");
 }
 
-const RoleEntry list_role{"list-fds", [](const Arguments&) {
-                            for (int fd = 0; fd < 1024; ++fd) {
-                              if (::fcntl(fd, F_GETFD) >= 0) std::printf("%d ", fd);
-                            }
-                            return 0;
-                          }};
+int list_fds(const Arguments&) {
+  for (int fd = 0; fd < 1024; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) std::printf("%d ", fd);
+  }
+  return 0;
+}
+const RoleEntry list_role{"list-fds", &list_fds};
 
 TEST(Command, TheChildHasNoDescriptorsButThoseItWasGiven) {
   const int leaky = ::open("/dev/null", O_RDONLY);  // NOLINT: deliberately inheritable

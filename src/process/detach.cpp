@@ -5,9 +5,9 @@
 //       │  ◀────────────────── Ready or Failed ──────┘
 //     _exit with the outcome
 //
-// All signals are blocked from before the first fork until each process has the dispositions it needs. The first process is a
-// subreaper, so the daemon becomes its child when the one in between has ended: waitid(2) then tells how a daemon ended that
-// said nothing. SIGCHLD has its default disposition meanwhile; were it ignored, the kernel would throw that away.
+// All signals are blocked from before the first fork until each process has the dispositions it needs. The first process is
+// a subreaper, so the daemon becomes its child when the one in between has ended: waitid(2) then tells how a daemon ended
+// that said nothing. SIGCHLD has its default disposition meanwhile; were it ignored, the kernel would throw that away.
 #include "perdure/detach.hpp"
 
 #include <dirent.h>
@@ -47,9 +47,16 @@ constexpr std::chrono::hours start_within_max{24 * 366};
 /// How long the first process lets a daemon that reported its failure finish, so that a second try finds the lock free.
 constexpr std::chrono::milliseconds failed_daemon_grace{2000};
 
-// ---- Before the first fork ---------------------------------------------------------------------------------------------------
+// ---- Before the first fork -----------------------------------------------------------------------------------------------
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__)  // GCC's word for it; clang's is a feature
+#define PERDURE_HAS_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PERDURE_HAS_TSAN 1
+#endif
+#endif
+#ifdef PERDURE_HAS_TSAN
 constexpr std::size_t threads_of_the_runtime = 1;  // ThreadSanitizer's own
 #else
 constexpr std::size_t threads_of_the_runtime = 0;
@@ -154,7 +161,7 @@ class Changes {
   bool became_subreaper_ = false, child_signal_set_ = false, mask_set_ = false;
 };
 
-// ---- The first process ---------------------------------------------------------------------------------------------------------
+// ---- The first process ---------------------------------------------------------------------------------------------------
 
 class FirstProcess {
  public:
@@ -277,7 +284,7 @@ void take_terminal_signals(const sigset_t& mask) noexcept {
   sys::sigprocmask(SIG_SETMASK, &mask, nullptr);
 }
 
-// ---- The process in between ----------------------------------------------------------------------------------------------------
+// ---- The process in between ----------------------------------------------------------------------------------------------
 
 [[noreturn]] void report_and_exit(StartReport& report, const Error& error) noexcept {
   report.failed(exit_system, error.message());
@@ -303,7 +310,7 @@ void go_between(StartReport& report) {
   ::_exit(exit_ok);
 }
 
-// ---- The daemon ----------------------------------------------------------------------------------------------------------------
+// ---- The daemon ----------------------------------------------------------------------------------------------------------
 
 Result<void> reset_signals(const struct sigaction& child_signal) {
   struct sigaction standard {};

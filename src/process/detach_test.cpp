@@ -306,26 +306,26 @@ TEST(Detach, KnowsAnInitByWhatItLeaves) {
   EXPECT_FALSE(under("SYSTEMD_EXEC_PID", "1"));
 }
 
-// ---- Descriptors that were open when the program was loaded --------------------------------------------------------------------
+// ---- Descriptors that were open when the program was loaded --------------------------------------------------------------
 
 /// Says which descriptors ≥ 3 it has before and after closing the inherited ones. Arguments: the ones to keep.
-const RoleEntry close_role{"close-inherited", [](const Arguments& arguments) {
-                             // One inherited number is given to a file of the program's own.
-                             const bool reuses = std::getenv("REUSE") != nullptr;
-                             if (reuses)
-                               ::dup2(::open("/proc/self/status", O_RDONLY | O_CLOEXEC), std::atoi(std::getenv("REUSE")));
-                             std::vector<int> keep;
-                             for (const std::string& argument : arguments) keep.push_back(std::stoi(argument));
-                             const auto begin = std::chrono::steady_clock::now();
-                             close_inherited_fds(keep);
-                             const auto took = std::chrono::steady_clock::now() - begin;
-                             std::string left;
-                             for (int fd = 3; fd < 2000; ++fd) {
-                               if (::fcntl(fd, F_GETFD) >= 0) left += std::to_string(fd) + " ";
-                             }
-                             std::printf("left: %s\n", left.c_str());
-                             return took < hang_limit ? 0 : 1;
-                           }};
+int close_inherited(const Arguments& arguments) {
+  // One inherited number is given to a file of the program's own.
+  const bool reuses = std::getenv("REUSE") != nullptr;
+  if (reuses) ::dup2(::open("/proc/self/status", O_RDONLY | O_CLOEXEC), std::atoi(std::getenv("REUSE")));
+  std::vector<int> keep;
+  for (const std::string& argument : arguments) keep.push_back(std::stoi(argument));
+  const auto begin = std::chrono::steady_clock::now();
+  close_inherited_fds(keep);
+  const auto took = std::chrono::steady_clock::now() - begin;
+  std::string left;
+  for (int fd = 3; fd < 2000; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) left += std::to_string(fd) + " ";
+  }
+  std::printf("left: %s\n", left.c_str());
+  return took < hang_limit ? 0 : 1;
+}
+const RoleEntry close_role{"close-inherited", &close_inherited};
 
 Command probe(const std::vector<std::string>& keep, int first, int last) {
   Command command = Command::self({"--role", "close-inherited"});
@@ -356,7 +356,7 @@ TEST(InheritedFds, AThousandOfThemUnderAHugeLimitAreNoWork) {
   EXPECT_EQ(output->out, "left: 500 \n");
 }
 
-// ---- Every system call fails once ----------------------------------------------------------------------------------------------
+// ---- Every system call fails once ----------------------------------------------------------------------------------------
 
 /// A fault plan that counts across the processes of one start.
 struct SharedPlan {

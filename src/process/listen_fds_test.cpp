@@ -12,24 +12,24 @@ namespace {
 using namespace process::test;
 
 /// Prints what it got. LISTEN_PID is set here, because nobody else knows this pid before the program runs.
-const RoleEntry listen_role{"listen-fds", [](const Arguments& arguments) {
-                              if (!arguments.empty())
-                                ::setenv("LISTEN_PID",
-                                         (arguments[0] == "own" ? std::to_string(::getpid()) : arguments[0]).c_str(), 1);
-                              auto sockets = ListenFds::from_environment();
-                              close_inherited_fds();
-                              for (const std::string& name : sockets.names()) std::printf("%s ", name.c_str());
-                              for (const int fd : sockets.fds())
-                                std::printf("%d%s ", fd, (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0 ? "" : " is inheritable");
-                              for (const char* name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) {
-                                if (std::getenv(name) != nullptr) std::printf("%s is left", name);
-                              }
-                              const auto http = sockets.take("http");
-                              const auto none = sockets.take("http");
-                              const auto any = sockets.take_any();
-                              std::printf("| %d %d %d", http.get(), none.get(), any.get());
-                              return 0;
-                            }};
+int listen_fds(const Arguments& arguments) {
+  if (!arguments.empty())
+    ::setenv("LISTEN_PID", (arguments[0] == "own" ? std::to_string(::getpid()) : arguments[0]).c_str(), 1);
+  auto sockets = ListenFds::from_environment();
+  close_inherited_fds();
+  for (const std::string& name : sockets.names()) std::printf("%s ", name.c_str());
+  for (const int fd : sockets.fds())
+    std::printf("%d%s ", fd, (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0 ? "" : " is inheritable");
+  for (const char* name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) {
+    if (std::getenv(name) != nullptr) std::printf("%s is left", name);
+  }
+  const auto http = sockets.take("http");
+  const auto none = sockets.take("http");
+  const auto any = sockets.take_any();
+  std::printf("| %d %d %d", http.get(), none.get(), any.get());
+  return 0;
+}
+const RoleEntry listen_role{"listen-fds", &listen_fds};
 
 std::string taken(const char* pid, const char* count, const char* names, int passed) {
   Command command = Command::self({"--role", "listen-fds"});

@@ -16,7 +16,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds stop_grace{2000};
 constexpr std::chrono::milliseconds within_max = std::chrono::hours{24 * 366};
 constexpr std::size_t chunk_size = 64 * 1024;
-/// Read at most so often in a row from one pipe, so that a child that never stops writing cannot keep us from looking at the clock.
+/// Read at most so often in a row from one pipe, so that a child that never stops writing cannot keep us from looking at the
+/// clock.
 constexpr int chunks_in_a_row = 32;
 
 /// One stream of the child, collected up to a limit.

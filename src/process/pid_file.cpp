@@ -1,9 +1,10 @@
 // Two rules carry everything here.
 //
-// 1. A lock belongs to an inode, and a path may come to name another one at any instant (each write() and remove() does that).
-//    So a lock counts only when the path still names the locked inode *after* locking; who finds another one starts again.
-// 2. Questions (holder(), is_locked()) take a shared lock for an instant; an owner holds an exclusive one. So whoever is refused
-//    the exclusive lock tries the shared one: if that is given, only questions stood in the way, and it asks again.
+// 1. A lock belongs to an inode, and a path may come to name another one at any instant (each write() and remove() does
+//    that). So a lock counts only when the path still names the locked inode *after* locking; who finds another one starts
+//    again.
+// 2. Questions (holder(), is_locked()) take a shared lock for an instant; an owner holds an exclusive one. So whoever is
+//    refused the exclusive lock tries the shared one: if that is given, only questions stood in the way, and it asks again.
 //
 // flock(2) locks are shared by forked processes: LOCK_UN in one of them would unlock all. Where a lock may be shared it is
 // therefore only ever closed.

@@ -10,10 +10,11 @@ namespace {
 
 using namespace process::test;
 
-const RoleEntry wait_role{"wait-for-eof", [](const Arguments&) {
-                            char byte;
-                            return ::read(STDIN_FILENO, &byte, 1) == 0 ? 0 : 1;
-                          }};
+int wait_for_eof(const Arguments&) {
+  char byte;
+  return ::read(STDIN_FILENO, &byte, 1) == 0 ? 0 : 1;
+}
+const RoleEntry wait_role{"wait-for-eof", &wait_for_eof};
 
 TEST(ProcessIdentity, KnowsTheLivingFromTheDead) {
   EXPECT_TRUE(is_alive(::getpid()));
@@ -42,10 +43,12 @@ TEST(ProcessIdentity, TellsThisProgramFromOthers) {
   EXPECT_FALSE(is_same_executable(0));
 }
 
-const RoleEntry replaced_role{"replaced", [](const Arguments& arguments) {
-                                // arguments: the pid of an instance whose file was replaced by the one that this process runs
-                                return is_same_executable(std::stoi(arguments.at(0))) ? 0 : 1;
-                              }};
+int replaced(const Arguments& arguments) {
+  // arguments: the pid of an instance whose file was replaced by the one that this process
+  // runs
+  return is_same_executable(std::stoi(arguments.at(0))) ? 0 : 1;
+}
+const RoleEntry replaced_role{"replaced", &replaced};
 
 TEST(ProcessIdentity, RecognisesAnInstanceWhoseFileWasReplaced) {
   const TempDir dir;

@@ -1,13 +1,14 @@
-// Why clone(2) and not fork or posix_spawn: fork copies the page tables (24 ms at 500 MB of memory, against 45 µs), may run out of
-// memory doing so, and is not to be used with threads; posix_spawn has no pidfd, no close_range, and no word for what failed.
+// Why clone(2) and not fork or posix_spawn: fork copies the page tables (24 ms at 500 MB of memory, against 45 µs), may run
+// out of memory doing so, and is not to be used with threads; posix_spawn has no pidfd, no close_range, and no word for what
+// failed.
 //
 // CLONE_VM | CLONE_VFORK: the child uses our memory, and this thread waits until it has executed a program or ended. That is
-// also how a failure comes back: the child writes {step, errno} into a variable of ours. A close-on-exec pipe, the usual way,
-// would cost two descriptors and could be inherited by what another thread starts at the same moment.
+// also how a failure comes back: the child writes {step, errno} into a variable of ours. A close-on-exec pipe, the usual
+// way, would cost two descriptors and could be inherited by what another thread starts at the same moment.
 //
-// Until it has executed, the child must not run a handler of ours, in our memory: all signals are blocked from before the clone
-// until its dispositions are reset. No exit signal: a child that fails before execve(2) is not seen by a SIGCHLD handler or by
-// wait(2) (a successful execve sets the exit signal to SIGCHLD again, and nothing can be done about that).
+// Until it has executed, the child must not run a handler of ours, in our memory: all signals are blocked from before the
+// clone until its dispositions are reset. No exit signal: a child that fails before execve(2) is not seen by a SIGCHLD
+// handler or by wait(2) (a successful execve sets the exit signal to SIGCHLD again, and nothing can be done about that).
 #include "process/spawn.hpp"
 
 #include <linux/sched.h>
@@ -65,7 +66,7 @@ struct Birth {
   int error;              ///< 0, or why `step` failed
 };
 
-// ---- In the child: nothing here may allocate, lock or throw --------------------------------------------------------------------
+// ---- In the child: nothing here may allocate, lock or throw --------------------------------------------------------------
 
 bool reset_dispositions() noexcept {
   struct sigaction standard {};
@@ -100,8 +101,12 @@ bool close_all_but(std::span<const FdMove> targets) noexcept {
   return sys::close_range(first, UINT_MAX, 0) == 0;
 }
 
+// For functions that are left by execve(2) or _exit(2) and not by a return: AddressSanitizer would leave the marks around their
+// variables in the memory that is shared, where the next stack is going to be.
+#define PERDURE_NEVER_RETURNS_HERE __attribute__((no_sanitize("address")))
+
 /// As execvp(3), without its shell: a file without the mark of a program is an error.
-int execute(const SpawnSpec& spec) noexcept {
+PERDURE_NEVER_RETURNS_HERE int execute(const SpawnSpec& spec) noexcept {
   int error = ENOENT;
   for (const char* candidate : spec.candidates) {
     errno = os::injected_fault(os::Call::execve);
@@ -120,7 +125,7 @@ bool empty_mask() noexcept {
   return sys::sigprocmask(SIG_SETMASK, &none, nullptr) == 0;
 }
 
-int be_born(void* shared) noexcept {
+PERDURE_NEVER_RETURNS_HERE int be_born(void* shared) noexcept {
   Birth& birth = *static_cast<Birth*>(shared);
   const SpawnSpec& spec = birth.spec;
   const auto begin = [&birth](SpawnStep step) { birth.step = step; };
@@ -139,7 +144,7 @@ int be_born(void* shared) noexcept {
   ::_exit(could_not_execute);
 }
 
-// ---- In the caller -------------------------------------------------------------------------------------------------------------
+// ---- In the caller -------------------------------------------------------------------------------------------------------
 
 Spawned failed(SpawnStep step, int error) noexcept { return {.pid = -1, .pidfd = {}, .failure = {{step, error}}}; }
 

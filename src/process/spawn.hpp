@@ -1,7 +1,7 @@
 // spawn(): starts a process. The one call of the seam that returns twice, and so the one that is not in os.
 //
-// Everything is decided and allocated by the caller; between clone and exec only async-signal-safe calls are made, on a stack of
-// their own, in the caller's memory, while the calling thread stands still. Other threads go on.
+// Everything is decided and allocated by the caller; between clone and exec only async-signal-safe calls are made, on a
+// stack of their own, in the caller's memory, while the calling thread stands still. Other threads go on.
 // Left out: looking up PATH, making pipes, building the environment (command.cpp).
 // Thread safety: all. Fork safety: all. Signal safety: none (mmap).
 #pragma once

@@ -1,5 +1,5 @@
-// What the detached processes tell the first one, over a SOCK_SEQPACKET socket pair: each message is one StartMessage, a failure
-// with its text behind it. A socket and not a pipe, because only a socket can be written to without risking SIGPIPE.
+// What the detached processes tell the first one, over a SOCK_SEQPACKET socket pair: each message is one StartMessage, a
+// failure with its text behind it. A socket and not a pipe, because only a socket can be written to without risking SIGPIPE.
 //
 //     Detached (from the process in between: the daemon's pid), then Ready or Failed (from the daemon), or nothing: it ended.
 // Thread and fork safety: plain values. Signal safety: send() allocates nothing.

@@ -1,0 +1,98 @@
+// The binary as its own client, and the command line's manners.
+#include "probe.hpp"
+
+namespace probe {
+namespace {
+
+TEST_F(Daemon, StatusHasTheExitCodesOfLsb) {
+  EXPECT_EQ(run({"status"}).status, perdure::ExitStatus::exited(3));
+  Process daemon = foreground();
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  const Finished running = run({"status"});
+  EXPECT_EQ(running.status, perdure::ExitStatus::exited(0));
+  EXPECT_THAT(running.output, HasSubstr("probe 0.0.1: running, pid " + std::to_string(daemon.pid())));
+  daemon.signal(SIGTERM);
+  daemon.wait();
+  EXPECT_EQ(run({"status"}).status, perdure::ExitStatus::exited(3));
+  EXPECT_EQ(run({"stop"}).status, perdure::ExitStatus::exited(7));
+  EXPECT_EQ(run({"reload"}).status, perdure::ExitStatus::exited(7));
+}
+
+TEST_F(Daemon, VerbsReachOneWithoutAControlSocketByItsLock) {
+  detached({"--control=none"});
+  EXPECT_EQ(run({"status", "--control=none"}).status, perdure::ExitStatus::exited(0));
+  write_file(config, "number = 5\n");
+  EXPECT_TRUE(run({"reload", "--control=none"}).status.success());
+  EXPECT_TRUE(log_has("configuration reloaded")) << log_text();
+  EXPECT_TRUE(run({"stop", "--control=none"}).status.success());
+  EXPECT_EQ(run({"status", "--control=none"}).status, perdure::ExitStatus::exited(3));
+}
+
+TEST_F(Daemon, RestartGivesANewProcess) {
+  const pid_t first = detached();
+  const Finished restarted = run({"restart"});
+  ASSERT_TRUE(restarted.status.success()) << restarted.output;
+  const auto second = perdure::PidFile::holder(pid_file);
+  ASSERT_TRUE(second);
+  EXPECT_NE(*second, first);
+  write_file(config, "number = bad\n");
+  EXPECT_EQ(run({"restart"}).status, perdure::ExitStatus::exited(78));
+  EXPECT_EQ(perdure::PidFile::holder(pid_file), second) << "nothing is stopped for a configuration that would not start";
+  write_file(config, "number = 1\n");
+  EXPECT_TRUE(run({"stop"}).status.success());
+}
+
+TEST_F(Daemon, CommandsAnswerThrowAndTimeOut) {
+  Process daemon = foreground();
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  EXPECT_EQ(run({"number"}).output, "1\n");
+  EXPECT_THAT(run({"boom"}).output, HasSubstr("boom"));
+  EXPECT_THAT(run({"slow"}).output, HasSubstr("timed out"));
+  EXPECT_EQ(run({"log-level"}).output, "INFO\n");
+  EXPECT_EQ(run({"log-level", "debug"}).output, "DEBUG\n");
+  EXPECT_EQ(run({"log-level", "loud"}).status.value(), 1);
+  EXPECT_THAT(run({"metrics"}).output, HasSubstr("perdure_up 1"));
+}
+
+TEST_F(Daemon, TheCommandLineSaysWhatIsWrongWithIt) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{"--foregruond"}, "did you mean --foreground"},
+      {{"statsu"}, "did you mean status"},
+      {{"--log-level=loud"}, "none of debug, info"},
+      {{"--foreground", "--daemon"}, "--daemon"},
+      {{"--within=soon"}, "within"},
+      {{"--instance=a/b"}, "--instance"},
+  };
+  for (const auto& [words, expected] : cases) {
+    const Finished refused = run(words);
+    EXPECT_TRUE(refused.status.value() == 64 || refused.status.value() == 78) << refused.output;
+    EXPECT_THAT(refused.output, HasSubstr(expected));
+    EXPECT_THAT(refused.output, HasSubstr("probe: "));
+  }
+  EXPECT_FALSE(read_file(pid_file).has_value());
+}
+
+TEST_F(Daemon, InstancesLiveSideBySide) {
+  ASSERT_TRUE(run({"start", "--instance=a"}).status.success());
+  ASSERT_TRUE(run({"start", "--instance=b"}).status.success());
+  EXPECT_EQ(run({"start", "--instance=a"}).status, perdure::ExitStatus::exited(75));
+  EXPECT_THAT(run({"status", "--instance=a"}).output, HasSubstr("probe@a"));
+  EXPECT_TRUE(run({"stop", "--instance=a"}).status.success());
+  EXPECT_TRUE(run({"status", "--instance=b"}).status.success());
+  EXPECT_TRUE(run({"stop", "--instance=b"}).status.success());
+}
+
+TEST_F(Daemon, HelpVersionAndTheUnitFileArePrinted) {
+  const Finished help = run({"--help"});
+  EXPECT_TRUE(help.status.success());
+  for (const char* word : {"--pid-file", "--within", "Verbs", "number", "status"}) EXPECT_THAT(help.output, HasSubstr(word));
+  EXPECT_THAT(run({"--version"}).output, HasSubstr("probe 0.0.1"));
+  const Finished unit = run({"--print-unit"});
+  for (const char* line : {"Type=notify", "ExecReload=", "NoNewPrivileges=yes", "WantedBy=multi-user.target"})
+    EXPECT_THAT(unit.output, HasSubstr(line));
+  EXPECT_THAT(run({"--print-config"}).output, HasSubstr("secret = ***"));
+  EXPECT_TRUE(run({"--check-config"}).status.success());
+}
+
+}  // namespace
+}  // namespace probe

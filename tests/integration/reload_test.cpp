@@ -1,0 +1,98 @@
+// Reload: a transaction by signal and by command.
+#include "probe.hpp"
+
+namespace probe {
+namespace {
+
+TEST_F(Daemon, AGoodFileIsTakenAndABadOneRefusedWithTheReason) {
+  Process daemon = foreground();
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  write_file(config, "number = 2\n");
+  EXPECT_EQ(run({"reload"}).output, "OK\n");
+  EXPECT_EQ(run({"number"}).output, "2\n");
+
+  write_file(config, "number = two\n");
+  const Finished refused = run({"reload"});
+  EXPECT_EQ(refused.status, perdure::ExitStatus::exited(1));
+  EXPECT_THAT(refused.output, HasSubstr("probe.conf:1:"));
+  EXPECT_THAT(refused.output, HasSubstr("the settings stay as they were"));
+  EXPECT_EQ(run({"number"}).output, "2\n");
+  EXPECT_THAT(run({"status"}).output, HasSubstr("last reload refused"));
+}
+
+TEST_F(Daemon, EveryKindOfRefusalLeavesTheSettingsAsTheyWere) {
+  Process daemon = foreground();
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"number = 9\nlistener = 1\n", "restart"},
+      {"number = 9\nhook = refuse\n", "the hook will not have it"},
+      {"number = 9\nhook = throw\n", "the hook broke"},
+      {"number = 9\nnumbr = 1\n", "number"},
+      {"number = 9\nno equals sign\n", ":2:"},
+      {"number = 2000000\n", "out of range"},
+      {std::string{"number = 9\n\0", 12}, "NUL"},
+      {"\xff\xfen\0u\0m\0", "UTF-16"},
+  };
+  for (const auto& [text, why] : cases) {
+    write_file(config, text);
+    const Finished refused = run({"reload"});
+    EXPECT_EQ(refused.status, perdure::ExitStatus::exited(1)) << text;
+    EXPECT_THAT(refused.output, HasSubstr(why));
+    EXPECT_EQ(run({"number"}).output, "1\n");
+  }
+}
+
+TEST_F(Daemon, AFileThatIsGoneADirectoryOrAFifoIsRefused) {
+  Process daemon = foreground();
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  ::unlink(config.c_str());
+  EXPECT_THAT(run({"reload"}).output, HasSubstr("Config file not found"));
+  ::mkdir(config.c_str(), 0700);
+  EXPECT_EQ(run({"reload"}).status.value(), 1);
+  ::rmdir(config.c_str());
+  ::mkfifo(config.c_str(), 0600);
+  EXPECT_EQ(run({"reload"}).status.value(), 1) << "a FIFO must not block it";
+  EXPECT_EQ(run({"number"}).output, "1\n");
+}
+
+TEST_F(Daemon, AStormOfGoodAndBadReloadsNeverMixesThem) {
+  Process daemon = foreground();
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  for (int i = 0; i < 200; ++i) {
+    write_file(config, i % 2 == 0 ? "number = 7\n" : "number = 8\nhook = refuse\n");
+    daemon.signal(SIGHUP);
+    if (i % 20 == 0) {
+      const std::string number = run({"number"}).output;
+      ASSERT_TRUE(number == "1\n" || number == "7\n") << number;
+    }
+  }
+  write_file(config, "number = 9\n");
+  EXPECT_EQ(run({"reload"}).output, "OK\n");
+  EXPECT_EQ(run({"number"}).output, "9\n");
+  daemon.signal(SIGTERM);
+  EXPECT_TRUE(daemon.wait().success());
+}
+
+TEST_F(Daemon, AHangupInTheFirstMomentIsSurvived) {
+  for (int round = 0; round < 20; ++round) {
+    Process daemon = foreground();
+    while (perdure::testing::proc_status(daemon.pid(), "SigCgt").find("4a03") == std::string::npos && !daemon.poll()) {
+    }
+    daemon.signal(SIGHUP);
+    ASSERT_TRUE(daemon.wait_for_output("reloaded")) << daemon.output();
+    daemon.signal(SIGTERM);
+    EXPECT_TRUE(daemon.wait().success()) << daemon.output();
+  }
+}
+
+TEST_F(Daemon, AStopDuringAReloadWaitsForItsHook) {
+  Process daemon = foreground();
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  write_file(config, "hook = slow\n");
+  daemon.signal(SIGHUP);
+  daemon.signal(SIGTERM);
+  EXPECT_TRUE(daemon.wait().success()) << daemon.output();
+}
+
+}  // namespace
+}  // namespace probe

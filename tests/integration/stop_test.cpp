@@ -1,0 +1,121 @@
+// Stopping: asked once, asked twice, three times, too late, and from exit(3).
+#include "probe.hpp"
+
+namespace probe {
+namespace {
+
+TEST_F(Daemon, TermAndIntEndItWithZeroAndNothingLeftBehind) {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    Process daemon = foreground();
+    ASSERT_TRUE(daemon.wait_for_output("serving")) << daemon.output();
+    daemon.signal(signal);
+    EXPECT_EQ(daemon.wait(), perdure::ExitStatus::exited(0)) << daemon.output();
+    EXPECT_FALSE(read_file(pid_file).has_value());
+    EXPECT_NE(::access((dir / "probe.sock").c_str(), F_OK), 0);
+  }
+}
+
+TEST_F(Daemon, StopHooksRunOnceInReverseOrder) {
+  Process daemon = foreground();
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  daemon.signal(SIGTERM);
+  EXPECT_TRUE(daemon.wait().success());
+  EXPECT_EQ(read_file(dir / "stop.order"), "second\nfirst\n");
+}
+
+TEST_F(Daemon, ABodyThatIgnoresTheStopIsEndedAtTheBudgetAndNamed) {
+  options.env.emplace_back("PROBE_STOP_MS", "200");
+  Process daemon = foreground({"--do=ignore-stop"});
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  daemon.signal(SIGTERM);
+  EXPECT_EQ(daemon.wait(), perdure::ExitStatus::exited(70));
+  EXPECT_THAT(daemon.output(), HasSubstr("the body (thread "));
+  EXPECT_THAT(daemon.output(), HasSubstr("did not end within 200 ms"));
+  EXPECT_FALSE(perdure::PidFile::is_locked(pid_file));
+  EXPECT_FALSE(read_file(pid_file).has_value());
+}
+
+TEST_F(Daemon, ASecondSignalSkipsToTheEnd) {
+  Process daemon = foreground({"--do=ignore-stop"});
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  daemon.signal(SIGTERM);
+  ASSERT_TRUE(eventually([&] { return run({"health"}).output.find("stopping") != std::string::npos; }));
+  daemon.signal(SIGTERM);
+  EXPECT_EQ(daemon.wait(), perdure::ExitStatus::exited(128 + SIGTERM));
+  EXPECT_THAT(daemon.output(), HasSubstr("a second time"));
+}
+
+TEST_F(Daemon, AThirdSignalKillsAtOnce) {
+  Process daemon = foreground({"--do=ignore-stop"});
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  // Signals of one kind merge while they are pending, so it takes as many as it takes.
+  EXPECT_TRUE(eventually([&] {
+    if (daemon.poll()) return true;
+    daemon.signal(SIGTERM);
+    return false;
+  }));
+  EXPECT_EQ(daemon.wait(), perdure::ExitStatus::exited(128 + SIGTERM));
+}
+
+TEST_F(Daemon, ExitInTheBodyReleasesTheLockAndTheFiles) {
+  Process daemon = foreground({"--do=exit-later"});
+  EXPECT_EQ(daemon.wait(), perdure::ExitStatus::exited(5));
+  EXPECT_FALSE(read_file(pid_file).has_value());
+  EXPECT_EQ(run({"status"}).status, perdure::ExitStatus::exited(3));
+  const Finished early = run({"--daemon", "--do=exit-early"});
+  EXPECT_NE(early.status.value(), 0) << "a start that never became ready is no success, whatever the code";
+  EXPECT_THAT(early.output, HasSubstr("exited with 0 before it was ready"));
+}
+
+TEST_F(Daemon, AnExceptionIsLoggedAndEndsWithSeventy) {
+  Process daemon = foreground({"--do=throw-later"});
+  EXPECT_EQ(daemon.wait(), perdure::ExitStatus::exited(70));
+  EXPECT_THAT(daemon.output(), HasSubstr("the body threw: later"));
+}
+
+TEST_F(Daemon, AStopTokenIsSetAndItsCallbacksRun) {
+  Process daemon = foreground({"--do=token"});
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  daemon.signal(SIGTERM);
+  EXPECT_TRUE(daemon.wait().success()) << daemon.output();
+}
+
+TEST_F(Daemon, TheBodyMayAskForTheStopItself) {
+  Process daemon = foreground({"--do=self-stop"});
+  EXPECT_TRUE(daemon.wait().success()) << daemon.output();
+}
+
+TEST_F(Daemon, AProcessOfManyThreadsStopsEveryTime) {
+  for (int round = 0; round < 20; ++round) {
+    Process daemon = foreground({"--do=threads"});
+    ASSERT_TRUE(daemon.wait_for_output("serving"));
+    daemon.signal(SIGTERM);
+    ASSERT_TRUE(daemon.wait().success()) << round;
+  }
+}
+
+TEST_F(Daemon, AStopThatArrivesBeforeTheBodyIsHonoured) {
+  for (int round = 0; round < 20; ++round) {
+    Process daemon = foreground();
+    // Somewhere in the start sequence: the handler stands from run()'s first line on, and before it the default action applies.
+    while (perdure::testing::proc_status(daemon.pid(), "SigCgt").find("4a03") == std::string::npos && !daemon.poll()) {
+    }
+    daemon.signal(SIGTERM);
+    EXPECT_TRUE(daemon.wait().success()) << daemon.output();
+  }
+}
+
+TEST_F(Daemon, TenThousandSignalsNeitherGrowNorLoseIt) {
+  Process daemon = foreground();
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  const auto fds = run({"metrics"}).output;
+  for (int i = 0; i < 10'000; ++i) daemon.signal(i % 2 == 0 ? SIGUSR1 : SIGUSR2);
+  EXPECT_TRUE(run({"health"}).status.success());
+  const auto count = [](const std::string& metrics) { return metrics.substr(metrics.find("\nprocess_open_fds ")); };
+  EXPECT_EQ(count(run({"metrics"}).output), count(fds));
+  daemon.signal(SIGTERM);
+  EXPECT_TRUE(daemon.wait().success());
+}
+
+}  // namespace
+}  // namespace probe

@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""Plants violations in small trees and expects tidy to name each: a check that cannot fail checks nothing."""
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import tidy  # noqa: E402  (the path is set above)
+
+MAP = """
+<!-- table: floors -->
+| module | is for | may use | may not | public headers |
+|---|---|---|---|---|
+| `base` | b | | x | result |
+| `policy` | p | base | x | restart |
+| `os` | o | base | x | |
+| `daemon` | d | base policy os | x | run |
+| `testing` | t | public | x | testing/process |
+
+<!-- table: direct system calls -->
+| place | why |
+|---|---|
+| src/os/ | the seam |
+"""
+
+CLEAN = {
+    "ARCHITECTURE.md": MAP,
+    "README.md": "Hello.\n\n<!-- snippet: examples/hello.cpp#loop -->\n```cpp\nstep();\n```\n",
+    "include/perdure/result.hpp": "#include <string>\n",
+    "include/perdure/restart.hpp": '#include "perdure/result.hpp"\n',
+    "include/perdure/run.hpp": '#include <poll.h>\n#include <fmt/core.h>\n#include "perdure/restart.hpp"\n',
+    "include/perdure/testing/process.hpp": '#include "perdure/run.hpp"\n',
+    "src/base/CMakeLists.txt": "perdure_module(base SOURCES result.cpp)",
+    "src/base/result.cpp": '#include "perdure/result.hpp"\n',
+    "src/os/CMakeLists.txt": "perdure_module(os DEPS base SOURCES system.cpp)",
+    "src/os/system.hpp": "enum class Call : int {\n  open, socket,  // words\n  count_,\n};\n",
+    "src/os/system.cpp": '#include "os/system.hpp"\nint open_it() { return ::open("/", 0); }\n',
+    "src/daemon/CMakeLists.txt": "perdure_module(daemon DEPS base policy os SOURCES run.cpp\n  TESTS run_test.cpp)",
+    "src/daemon/run.cpp": '#include "os/system.hpp"\n#include "perdure/run.hpp"\n// kill(1, 9) in a comment\nauto s = "system(x)";\n',
+    "src/daemon/run_test.cpp": '#include "perdure/testing/process.hpp"\nvoid f() { assert(true); }\n',
+    "examples/CMakeLists.txt": "add_executable(hello hello.cpp)",
+    "examples/hello.cpp": '#include "perdure/run.hpp"\nint main() {\n  // [loop]\n  step();\n  // [/loop]\n}\n',
+}
+
+
+class Tidy(unittest.TestCase):
+    def tree(self, changes):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        for name, text in {**CLEAN, **changes}.items():
+            path = pathlib.Path(directory.name) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return directory.name
+
+    def findings(self, changes):
+        return [f"{path}:{line}: {message}" for path, line, message in tidy.findings(self.tree(changes))]
+
+    def expect(self, changes, *words):
+        """Exactly one finding, with all the words in it."""
+        found = self.findings(changes)
+        self.assertEqual(len(found), 1, found)
+        for word in words:
+            self.assertIn(word, found[0])
+
+    def append(self, name, text):
+        return {name: CLEAN[name] + text}
+
+    def test_a_clean_tree_has_no_findings(self):
+        self.assertEqual(self.findings({}), [])
+
+    def test_an_include_that_points_up_is_found(self):
+        self.expect(self.append("src/base/result.cpp", '#include "os/system.hpp"\n'), "src/base/result.cpp:2", "base may not use os")
+        self.expect(self.append("include/perdure/result.hpp", '#include "perdure/run.hpp"\n'), "base may not use daemon")
+
+    def test_only_tests_may_use_testing(self):
+        self.expect(self.append("src/daemon/run.cpp", '#include "perdure/testing/process.hpp"\n'), "daemon may not use testing")
+
+    def test_an_example_may_not_use_a_private_header(self):
+        self.expect(self.append("examples/hello.cpp", '#include "os/system.hpp"\n'), "public headers only")
+
+    def test_a_header_or_module_that_is_not_on_the_map_is_found(self):
+        self.expect({"include/perdure/extra.hpp": "", **self.append("examples/hello.cpp", '#include "extra.hpp"\n')}, "extra.hpp:1",
+                    "belongs to no module")
+        self.expect({"src/rogue/CMakeLists.txt": ""}, "src/rogue", "no row in the floors table")
+
+    def test_a_dependency_in_cmake_that_points_up_is_found(self):
+        self.expect({"src/os/CMakeLists.txt": "perdure_module(os DEPS base daemon SOURCES system.cpp)"}, "os may not stand on daemon")
+
+    def test_a_public_header_that_shows_a_library_is_found(self):
+        self.expect(self.append("include/perdure/run.hpp", "#include <nlohmann/json.hpp>\n"), "run.hpp:4", "shows <nlohmann/json.hpp>")
+        self.expect(self.append("include/perdure/run.hpp", "#include <fmt/format.h>\n"), "shows <fmt/format.h>")
+
+    def test_the_kernel_above_the_line_is_found(self):
+        self.expect(self.append("src/base/result.cpp", "#include <unistd.h>\n"), "above the kernel line")
+        self.expect(self.append("src/base/result.cpp", "#include <thread>\n"), "above the kernel line")
+
+    def test_every_banned_call_is_found(self):
+        for word, instead in tidy.BANNED_CALLS.items():
+            for call in (f"{word}(x, y)", f"return {word} (x, y)", f"if (a) std::{word}(x, y)"):
+                self.expect(self.append("src/daemon/run_test.cpp", f"void g() {{ {call}; }}\n"), f"{word}() is banned", instead)
+        self.expect(self.append("src/daemon/run_test.cpp", "#include <coroutine>\n"), "<coroutine>")
+
+    def test_assert_is_found_outside_tests(self):
+        self.expect(self.append("src/daemon/run.cpp", "void g() { assert(x); }\n"), "PERDURE_ASSERT")
+        self.assertEqual(self.findings(self.append("src/daemon/run.cpp", "static_assert(sizeof(int) == 4);\n")), [])
+
+    def test_members_declarations_and_other_namespaces_are_no_calls(self):
+        text = "void signal(int n);\nvoid P::signal(int n) { p.kill(n); q->system(1); other::sleep(2); child.signal (3); }\n"
+        self.assertEqual(self.findings(self.append("src/daemon/run.cpp", text)), [])
+
+    def test_an_allowance_needs_its_reason(self):
+        call = "void g() { std::signal(1, h); }  // tidy: allow signal"
+        self.assertEqual(self.findings(self.append("src/daemon/run.cpp", call + " — the old program does so\n")), [])
+        self.expect(self.append("src/daemon/run.cpp", call + "\n"), "signal() is banned")
+
+    def test_a_direct_system_call_is_found(self):
+        self.expect(self.append("src/daemon/run.cpp", 'int f = ::open("/", 0);\n'), "use os::sys::open")
+        self.expect(self.append("src/daemon/run.cpp", "int f = ::ioctl(0, 0);\n"), "add it to the seam")
+        self.expect(self.append("src/daemon/run.cpp", "#include <fstream>\n"), "past the seam")
+
+    def test_a_direct_system_call_is_found_in_the_objects(self):
+        changes = self.append("src/daemon/run.cpp", 'extern "C" int open(const char*, int, ...);\nint f() { return open("/", 0); }\n')
+        changes["src/daemon/run.cpp"] = changes["src/daemon/run.cpp"].replace("#include", "//")
+        root = pathlib.Path(self.tree(changes))
+        objects = root / "build/src/daemon/CMakeFiles/perdure_daemon.dir"
+        objects.mkdir(parents=True)
+        subprocess.run(["c++", "-c", root / "src/daemon/run.cpp", "-o", objects / "run.cpp.o"], check=True)
+        found = list(tidy.check_seam_symbols(tidy.Tree(root), root / "build"))
+        self.assertEqual([(path, line) for path, line, _ in found], [("src/daemon/run.cpp", 5)])
+
+    def test_a_source_without_a_target_is_found(self):
+        self.expect({"src/daemon/lost.cpp": ""}, "src/daemon/lost.cpp", "compiled by nobody")
+        self.expect({"src/daemon/lost.cpp": "", **self.append("src/daemon/CMakeLists.txt", "# lost.cpp\n")}, "compiled by nobody")
+
+    def test_sources_named_by_a_loop_belong_to_a_target(self):
+        loop = "foreach(name IN ITEMS start signal)\n  add_executable(${name}_bench ${name}_bench.cpp)\nendforeach()\n"
+        self.assertEqual(self.findings({"bench/CMakeLists.txt": loop, "bench/start_bench.cpp": ""}), [])
+        self.expect({"bench/CMakeLists.txt": loop, "bench/stop_bench.cpp": ""}, "stop_bench.cpp")
+
+    def test_a_header_that_nobody_includes_is_found(self):
+        self.expect({"src/daemon/lost.hpp": ""}, "nobody includes")
+
+    def test_a_todo_without_an_issue_is_found(self):
+        self.expect(self.append("src/daemon/run.cpp", "// TODO: later\n"), "TODO without an issue")
+        self.assertEqual(self.findings(self.append("src/daemon/run.cpp", "// TODO(#12): later\n")), [])
+
+    def test_paths_of_one_machine_and_wide_lines_are_found(self):
+        self.expect({"docs/x.md": f"see {tidy.BUILD_MACHINE_PATH}main\n"}, "docs/x.md:1", "a path of one machine")
+        self.expect(self.append("src/daemon/run.cpp", "// " + "x" * tidy.WIDTH + "\n"), "columns")
+
+    def test_a_snippet_that_nobody_compiles_or_that_differs_is_found(self):
+        self.expect({"docs/x.md": "```cpp\nf();\n```\n"}, "docs/x.md:1", "nobody compiles")
+        self.expect({"README.md": CLEAN["README.md"].replace("step();", "stop();")}, "differs from examples/hello.cpp#loop")
+        self.expect({"README.md": CLEAN["README.md"].replace("#loop", "#gone")}, "does not exist")
+
+    def test_a_link_that_leads_nowhere_is_found(self):
+        self.expect({"docs/x.md": "one\nsee [that](../y.md#part)\n"}, "docs/x.md:2", "leads nowhere")
+        self.assertEqual(self.findings({"docs/x.md": "see [that](../README.md#part), [more](https://example.org)\n"}), [])
+
+    def test_fix_copies_snippets_from_their_sources(self):
+        root = self.tree({"README.md": CLEAN["README.md"].replace("step();", "stop();")})
+        self.assertEqual(list(tidy.check_snippets(tidy.Tree(root), fix=True)), [])
+        self.assertEqual((pathlib.Path(root) / "README.md").read_text(encoding="utf-8"), CLEAN["README.md"])
+
+    def test_a_map_without_its_table_stops_the_checker(self):
+        with self.assertRaises(SystemExit):
+            self.findings({"ARCHITECTURE.md": "# nothing\n"})
+
+
+if __name__ == "__main__":
+    unittest.main()
