@@ -23,11 +23,11 @@ int main(int argc, char** argv) {
       .name = "watchdog",
       .config = config,
       .resources = {.limits = {.rss_max = 256 << 20, .open_fds_max = 200}, .every = 60s},
-      .heartbeat = 500ms,
       .before_start = [&](perdure::Options& o) -> perdure::Result<void> {
         o.health_file = {.path = config->health_file, .every = 100ms};
         return {};
       },
+      .heartbeat = 500ms,
   };
   return perdure::run(argc, argv, options, [&](perdure::Context& ctx) {
     for (unsigned round = 1; ctx.wait(100ms); ++round) {
