@@ -1,7 +1,8 @@
-#include <gtest/gtest.h>
 #include <perdure/testing/process.hpp>
 
 #include <csignal>
+
+#include <gtest/gtest.h>
 
 using perdure::testing::eventually;
 using perdure::testing::Process;

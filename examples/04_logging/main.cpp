@@ -10,7 +10,8 @@ int main(int argc, char** argv) {
     perdure::Log& log = ctx.log();
     log.info("started");
     log.debug("only with --log-level debug, or after: logging log-level debug");
-    log.warning("a name from outside cannot forge a line: {}", "eve\n2026-01-01 00:00:00,000 - logging - INFO - all is well");
+    log.warning("a name from outside cannot forge a line: {}",
+                "eve\n2026-01-01 00:00:00,000 - logging - INFO - all is well");
     for (unsigned round = 0; ctx.wait(std::chrono::milliseconds{50}); ++round) log.info("round {}", round);
     log.info("stopped");
   });

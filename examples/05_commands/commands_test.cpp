@@ -1,5 +1,6 @@
-#include <gtest/gtest.h>
 #include <perdure/testing/process.hpp>
+
+#include <gtest/gtest.h>
 
 using perdure::testing::Process;
 using perdure::testing::TempDir;

@@ -1,10 +1,9 @@
 // A server on one thread: wait_fds() waits for the sockets, the stop and the heartbeat at once. A socket that an init opened
 // (socket activation) is used if there is one.
-#include <perdure/perdure.hpp>
-#include <perdure/unique_fd.hpp>
-
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <perdure/perdure.hpp>
+#include <perdure/unique_fd.hpp>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,7 +17,8 @@ perdure::Result<perdure::UniqueFd> listen_on_loopback() {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (!socket || ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 || ::listen(socket.get(), 64) < 0)
+  if (!socket || ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 ||
+      ::listen(socket.get(), 64) < 0)
     return perdure::Error::from_errno(errno, "listen on", "127.0.0.1");
   return socket;
 }

@@ -1,5 +1,4 @@
 #include <arpa/inet.h>
-#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <perdure/testing/process.hpp>
 #include <perdure/unique_fd.hpp>
@@ -7,6 +6,8 @@
 #include <unistd.h>
 
 #include <csignal>
+
+#include <gtest/gtest.h>
 
 using perdure::testing::Process;
 using perdure::testing::TempDir;

@@ -4,13 +4,13 @@
 // Thread safety: post() from any thread; the rest from the owner.
 #pragma once
 
+#include <sys/types.h>
+
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <mutex>
 #include <thread>
-
-#include <sys/types.h>
 
 namespace perdure::daemon {
 

@@ -1,10 +1,10 @@
 #include "daemon/command_line.hpp"
 
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <deque>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include "base/text.hpp"
 
@@ -110,8 +110,7 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& words, co
     } else {
       setting.option = app.add_option(field.flag, setting.values, field.help)->type_name(field.type);
       setting.option->allow_extra_args(false);  // one word for each occurrence, although it collects into a vector
-      setting.option->multi_option_policy(field.repeatable ? CLI::MultiOptionPolicy::TakeAll
-                                                           : CLI::MultiOptionPolicy::TakeLast);
+setting.option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     }
     setting.option->group("Settings");
   }
@@ -153,11 +152,14 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& words, co
   line.instance = taken("--instance", instance);
   if (line.log_level) line.instance_options.push_back("--log-level=" + log_level);
   if (line.verb == "health" && app.count("--max-age") != 0) line.max_age = max_age;
-  for (const Setting& setting : settings)
-    for (const std::string& value : setting.values) {
+  for (Setting& setting : settings) {
+    std::vector<std::string>& values = setting.values;
+    if (!setting.field->repeatable && values.size() > 1) values.erase(values.begin(), values.end() - 1);  // the last one wins
+    for (const std::string& value : values) {
       line.settings.emplace_back(setting.field->flag, value);
       line.instance_options.push_back(setting.field->flag + "=" + value);
     }
+  }
   if (line.instance && (line.instance->empty() || line.instance->find_first_of("/ \t\n") != std::string::npos))
     return Error{"--instance: a name without blanks and slashes is wanted"};
   if (foreground) line.detach = false;

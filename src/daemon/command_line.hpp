@@ -26,11 +26,11 @@ struct CommandLine {
   std::string verb{};
   /// The words after the verb that are no options, joined by blanks.
   std::string verb_text{};
-  bool is_start = false;               ///< the verb start
-  std::optional<bool> detach{};        ///< --daemon or --foreground
+  bool is_start = false;         ///< the verb start
+  std::optional<bool> detach{};  ///< --daemon or --foreground
   std::optional<std::string> pid_file{}, log_file{}, config_file{}, control{}, instance{};
   std::optional<Level> log_level{};
-  std::optional<std::string> max_age{};  ///< of the verb health
+  std::optional<std::string> max_age{};                         ///< of the verb health
   std::vector<std::pair<std::string, std::string>> settings{};  ///< flag, value
   std::vector<std::string> arguments{};
   /// The options that make this instance, for --print-unit: everything but the mode and what prints.

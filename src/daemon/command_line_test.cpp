@@ -67,8 +67,8 @@ TEST(CommandLine, TwoDashesEndWhatIsOurs) {
 TEST(CommandLine, SettingsAreTakenInTheirOrder) {
   const auto line = parse({"--path=a", "--path", "b", "--verbose", "--period=1", "--period=2"});
   ASSERT_TRUE(line) << line.error().message();
-  EXPECT_THAT(line->settings, testing::UnorderedElementsAre(Pair("--path", "a"), Pair("--path", "b"), Pair("--verbose", "true"),
-                                                            Pair("--period", "2")));
+  EXPECT_THAT(line->settings, testing::UnorderedElementsAre(Pair("--path", "a"), Pair("--path", "b"),
+                                                            Pair("--verbose", "true"), Pair("--period", "2")));
   EXPECT_THAT(parse({"--verbose=no"})->settings, ElementsAre(Pair("--verbose", "no")));
 }
 
@@ -86,7 +86,8 @@ TEST(CommandLine, ThePrintedUnitRepeatsTheInstancesOptions) {
   const auto line = parse({"--print-unit", "--pid-file=/run/x.pid", "--period=5", "--log-level=debug"});
   ASSERT_TRUE(line);
   EXPECT_EQ(line->task, Task::PrintUnit);
-  EXPECT_THAT(line->instance_options, testing::UnorderedElementsAre("--pid-file=/run/x.pid", "--period=5", "--log-level=debug"));
+  EXPECT_THAT(line->instance_options,
+              testing::UnorderedElementsAre("--pid-file=/run/x.pid", "--period=5", "--log-level=debug"));
 }
 
 TEST(CommandLine, EveryOptionOfTheManualIsInTheHelp) {

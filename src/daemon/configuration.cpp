@@ -1,11 +1,11 @@
 #include "daemon/configuration.hpp"
 
-#include <fmt/format.h>
-
 #include <cerrno>
 #include <cstdlib>
 #include <exception>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "os/file.hpp"
 

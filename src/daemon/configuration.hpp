@@ -22,8 +22,7 @@ struct ReloadOutcome {
 
 /// Reads the file as it is now, and the environment's variables that fields name.
 /// On failure: the file is missing although it was named, or cannot be read.
-Result<detail::SettingSources> read_sources(const detail::ConfigBase& config, const Places& places,
-                                            const CommandLine& line);
+Result<detail::SettingSources> read_sources(const detail::ConfigBase& config, const Places& places, const CommandLine& line);
 
 /// The first load: diagnostics as lines, at most as many as there are faults. Empty: `config` is in force.
 std::vector<std::string> load_first(detail::ConfigBase& config, const Places& places, const CommandLine& line);

@@ -1,6 +1,5 @@
 #include "daemon/daemon.hpp"
 
-#include <fmt/format.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -11,6 +10,8 @@
 #include <cstdlib>
 #include <exception>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "daemon/report.hpp"
 #include "os/clock.hpp"
@@ -30,7 +31,11 @@ constexpr std::chrono::milliseconds watchdog_interval_min{1};
 }  // namespace
 
 Daemon::Daemon(const Options& options, daemon::CommandLine line, daemon::Places places, daemon::Signals signals)
-    : options_(options), line_(std::move(line)), places_(std::move(places)), signals_(std::move(signals)), log_(places_.instance) {
+    : options_(options),
+      line_(std::move(line)),
+      places_(std::move(places)),
+      signals_(std::move(signals)),
+      log_(places_.instance) {
   log_.set_level(line_.log_level.value_or(options.log.level));
 }
 
@@ -213,19 +218,13 @@ void Daemon::take_requests(std::vector<Request>& requests) {
 void Daemon::take_due(base::Instant now) {
   for (const std::uint64_t token : timers_.take_due(now)) {
     switch (static_cast<Timer>(token)) {
-      case Timer::Start:
-        step(Event::StartDeadlinePassed);
-        break;
-      case Timer::Stop:
-        step(Event::StopDeadlinePassed);
-        break;
+      case Timer::Start: step(Event::StartDeadlinePassed); break;
+      case Timer::Stop: step(Event::StopDeadlinePassed); break;
       case Timer::Watchdog:
         if (!stuck_ || !heartbeat_) tell_init(notify_.ping_watchdog());
         arm(Timer::Watchdog, now + std::max<std::chrono::nanoseconds>(*notify_.watchdog() / 2, watchdog_interval_min));
         break;
-      case Timer::Heartbeat:
-        look_at_heartbeat(now);
-        break;
+      case Timer::Heartbeat: look_at_heartbeat(now); break;
       case Timer::HealthFile:
         if (!stuck_) {
           auto kicked = health_file_->kick(std::chrono::system_clock::now());
@@ -244,7 +243,8 @@ void Daemon::take_due(base::Instant now) {
             ++it;
             continue;
           }
-          server_->reply(it->first, Reply::error(fmt::format("timed out: no answer within {} ms", it->second.within.count())));
+          server_->reply(it->first,
+                         Reply::error(fmt::format("timed out: no answer within {} ms", it->second.within.count())));
           it = pending_.erase(it);
         }
         break;
@@ -270,40 +270,28 @@ void Daemon::step(Event event) {
 
 void Daemon::perform(Action action) {
   switch (action) {
-    case Action::DisarmStartDeadline:
-      disarm(Timer::Start);
-      break;
+    case Action::DisarmStartDeadline: disarm(Timer::Start); break;
     case Action::AnnounceReady:
       tell_init(notify_.send("READY=1\nSTATUS=serving"));
       report_.ready();
       break;
-    case Action::AnnounceStopping:
-      tell_init(notify_.send("STOPPING=1\nSTATUS=stopping"));
-      break;
-    case Action::TellBodyToStop:
-      tell_body_to_stop();
-      break;
-    case Action::ArmStopDeadline:
-      arm(Timer::Stop, os::monotonic_now() + options_.stop_within);
-      break;
+    case Action::AnnounceStopping: tell_init(notify_.send("STOPPING=1\nSTATUS=stopping")); break;
+    case Action::TellBodyToStop: tell_body_to_stop(); break;
+    case Action::ArmStopDeadline: arm(Timer::Stop, os::monotonic_now() + options_.stop_within); break;
     case Action::FailStart:
       stop_reason_.store(StopReason::StartFailed, std::memory_order_release);
       start_failure_ = fmt::format("not ready within {} ms: the body has neither waited nor said that it is ready",
                                    options_.start_within.count());
       log_.error("{}; stopping", start_failure_);
       break;
-    case Action::AnnounceReloading:
-      tell_init(notify_.reloading());
-      break;
-    case Action::StartReload:
-      start_reload();
-      break;
+    case Action::AnnounceReloading: tell_init(notify_.reloading()); break;
+    case Action::StartReload: start_reload(); break;
     case Action::AnnounceReloaded:
-      tell_init(notify_.send(last_reload_.refused.empty() ? std::string{"READY=1\nSTATUS=serving"}
-                                                          : "READY=1\nSTATUS=reload refused: " + daemon::one_line(last_reload_.refused)));
+      tell_init(notify_.send(last_reload_.refused.empty()
+                                 ? std::string{"READY=1\nSTATUS=serving"}
+                                 : "READY=1\nSTATUS=reload refused: " + daemon::one_line(last_reload_.refused)));
       break;
-    case Action::ForceEnd:
-      force_end();
+    case Action::ForceEnd: force_end();
   }
 }
 
@@ -351,13 +339,14 @@ void Daemon::reloaded(const daemon::ReloadOutcome& outcome) {
   if (!outcome.refused.empty()) {
     log_.error("reload refused: {}; the settings stay as they were", outcome.refused);
   } else if (options_.config.get() != nullptr) {
-    log_.info("configuration reloaded, {}", outcome.changed.empty() ? "nothing changed"
-                                                                    : fmt::format("changed: {}", fmt::join(outcome.changed, ", ")));
+    log_.info("configuration reloaded, {}",
+              outcome.changed.empty() ? "nothing changed" : fmt::format("changed: {}", fmt::join(outcome.changed, ", ")));
   }
   for (const std::uint64_t id : std::exchange(reload_waiters_, {})) {
     if (!server_) break;
-    server_->reply(id, outcome.refused.empty() ? Reply::text("OK")
-                                               : Reply::error("reload refused: " + outcome.refused + "; the settings stay as they were"));
+    server_->reply(id, outcome.refused.empty()
+                           ? Reply::text("OK")
+                           : Reply::error("reload refused: " + outcome.refused + "; the settings stay as they were"));
   }
   step(Event::ReloadFinished);
 }
@@ -538,10 +527,11 @@ void Daemon::leave_by_exit() noexcept {
 }
 
 void Daemon::force_end() {
-  const std::string late =
-      life_.state() == State::Ending && callbacks_.is_busy()
-          ? fmt::format("a hook or command (thread {}{})", callbacks_.id(), daemon::in_system_call(os::current_system_call(callbacks_.id())))
-          : fmt::format("the body (thread {}{})", body_.thread, daemon::in_system_call(os::current_system_call(body_.thread)));
+  const std::string late = life_.state() == State::Ending && callbacks_.is_busy()
+                               ? fmt::format("a hook or command (thread {}{})", callbacks_.id(),
+                                             daemon::in_system_call(os::current_system_call(callbacks_.id())))
+                               : fmt::format("the body (thread {}{})", body_.thread,
+                                             daemon::in_system_call(os::current_system_call(body_.thread)));
   int code = options_.exit_codes.failed;
   if (cause_ == Event::StopInsisted) {
     code = 128 + end_signal_;
@@ -549,7 +539,8 @@ void Daemon::force_end() {
   } else {
     log_.error("{} did not end within {} ms: ended by force", late, options_.stop_within.count());
   }
-  report_.failed(code, start_failure_.empty() ? late + " did not end in time" : start_failure_ + "; " + late + " was ended by force");
+  report_.failed(
+      code, start_failure_.empty() ? late + " did not end in time" : start_failure_ + "; " + late + " was ended by force");
   release_places();
   ::_exit(code);
 }

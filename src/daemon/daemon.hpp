@@ -183,7 +183,7 @@ class Daemon {
   bool init_failed_ = false;
   bool stuck_ = false;
   bool finished_ = false;
-  int end_signal_ = 0;  ///< the last signal that asked to stop
+  int end_signal_ = 0;         ///< the last signal that asked to stop
   std::string start_failure_;  ///< what was missing when the time for the start was over
   std::chrono::system_clock::time_point started_at_;
   base::Instant started_;

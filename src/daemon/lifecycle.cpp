@@ -32,12 +32,14 @@ using A = Action;
 
 // Rows: states. Columns: events, in the order of enum Event. A cell without actions whose state stays is "ignored", with the
 // reason beside it.
+// clang-format off
 constexpr Cell table[states][events] = {
     // Starting
     {
         /* BodyReady           */ go(S::Ready, A::DisarmStartDeadline, A::AnnounceReady),
         /* BodyReturned        */ go(S::Ending, A::DisarmStartDeadline, A::AnnounceStopping, A::ArmStopDeadline),
-        /* StopRequested       */ go(S::Stopping, A::DisarmStartDeadline, A::AnnounceStopping, A::TellBodyToStop, A::ArmStopDeadline),
+        /* StopRequested       */ go(S::Stopping, A::DisarmStartDeadline, A::AnnounceStopping, A::TellBodyToStop,
+                                  A::ArmStopDeadline),
         /* StopInsisted        */ go(S::Stopping, A::ForceEnd),
         /* StartDeadlinePassed */ go(S::Stopping, A::FailStart, A::AnnounceStopping, A::TellBodyToStop, A::ArmStopDeadline),
         /* StopDeadlinePassed  */ go(S::Starting),  // never armed here
@@ -78,6 +80,7 @@ constexpr Cell table[states][events] = {
         /* ReloadFinished      */ reload(S::Ending, Reload::Finish),
     },
 };
+// clang-format on
 
 }  // namespace
 
@@ -117,9 +120,9 @@ std::string_view name(Event event) noexcept {
 }
 
 std::string_view name(Action action) noexcept {
-  constexpr std::string_view names[] = {"AnnounceReady",     "AnnounceStopping", "TellBodyToStop", "ArmStopDeadline",
-                                        "DisarmStartDeadline", "FailStart",      "AnnounceReloading", "StartReload",
-                                        "AnnounceReloaded",  "ForceEnd"};
+  constexpr std::string_view names[] = {"AnnounceReady",       "AnnounceStopping", "TellBodyToStop",    "ArmStopDeadline",
+                                        "DisarmStartDeadline", "FailStart",        "AnnounceReloading", "StartReload",
+                                        "AnnounceReloaded",    "ForceEnd"};
   return names[static_cast<std::size_t>(action)];
 }
 

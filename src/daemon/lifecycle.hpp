@@ -25,10 +25,10 @@ enum class State : std::uint8_t {
 };
 
 enum class Event : std::uint8_t {
-  BodyReady,            ///< its first wait, or ready()
-  BodyReturned,         ///< whatever with
-  StopRequested,        ///< the first one: signal, command, or by the program itself
-  StopInsisted,         ///< a second signal
+  BodyReady,      ///< its first wait, or ready()
+  BodyReturned,   ///< whatever with
+  StopRequested,  ///< the first one: signal, command, or by the program itself
+  StopInsisted,   ///< a second signal
   StartDeadlinePassed,
   StopDeadlinePassed,
   ReloadRequested,
@@ -36,16 +36,16 @@ enum class Event : std::uint8_t {
 };
 
 enum class Action : std::uint8_t {
-  AnnounceReady,       ///< READY=1; whoever waits for the start hears that it went well
-  AnnounceStopping,    ///< STOPPING=1; not ready any more
-  TellBodyToStop,      ///< waits return, the stop token is set
+  AnnounceReady,     ///< READY=1; whoever waits for the start hears that it went well
+  AnnounceStopping,  ///< STOPPING=1; not ready any more
+  TellBodyToStop,    ///< waits return, the stop token is set
   ArmStopDeadline,
   DisarmStartDeadline,
-  FailStart,           ///< whoever waits for the start hears what is missing
-  AnnounceReloading,   ///< RELOADING=1
-  StartReload,         ///< on the callback thread
-  AnnounceReloaded,    ///< READY=1, STATUS= says how it went
-  ForceEnd,            ///< name who is late, release the lock, _exit
+  FailStart,          ///< whoever waits for the start hears what is missing
+  AnnounceReloading,  ///< RELOADING=1
+  StartReload,        ///< on the callback thread
+  AnnounceReloaded,   ///< READY=1, STATUS= says how it went
+  ForceEnd,           ///< name who is late, release the lock, _exit
 };
 
 std::string_view name(State state) noexcept;

@@ -1,10 +1,10 @@
 #include "daemon/lifecycle.hpp"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <random>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace perdure::daemon {
 namespace {
@@ -28,7 +28,7 @@ TEST(Lifecycle, ABodyThatIsReadyIsAnnouncedOnce) {
 TEST(Lifecycle, AStopDuringTheStartIsHonouredAndNeverAnnouncedAsReady) {
   Lifecycle life;
   EXPECT_THAT(after(life, Event::StopRequested), ElementsAre(Action::DisarmStartDeadline, Action::AnnounceStopping,
-                                                            Action::TellBodyToStop, Action::ArmStopDeadline));
+                                                             Action::TellBodyToStop, Action::ArmStopDeadline));
   EXPECT_THAT(after(life, Event::BodyReady), IsEmpty());
   EXPECT_FALSE(life.was_ready());
 }
@@ -37,7 +37,7 @@ TEST(Lifecycle, AReloadDuringTheStartBeginsOnceTheBodyIsReady) {
   Lifecycle life;
   EXPECT_THAT(after(life, Event::ReloadRequested), IsEmpty());
   EXPECT_THAT(after(life, Event::BodyReady), ElementsAre(Action::DisarmStartDeadline, Action::AnnounceReady,
-                                                        Action::AnnounceReloading, Action::StartReload));
+                                                         Action::AnnounceReloading, Action::StartReload));
 }
 
 TEST(Lifecycle, ReloadsDuringAReloadBecomeOne) {

@@ -12,7 +12,7 @@
 namespace perdure::daemon {
 
 struct Places {
-  std::string instance{};     ///< NAME or NAME@INSTANCE
+  std::string instance{};  ///< NAME or NAME@INSTANCE
   std::string pid_file{};
   std::string control{};      ///< "" for none
   std::string config_file{};  ///< "" for none

@@ -2,7 +2,6 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 namespace perdure::daemon {
@@ -28,9 +27,9 @@ std::string in_system_call(std::string_view call) {
 
 Reply status_reply(const Condition& c) {
   const auto utc = fmt::gmtime(std::chrono::system_clock::to_time_t(c.started_at));
-  std::string text = fmt::format("{}{}{}: {}{}, pid {}, since {:%Y-%m-%dT%H:%M:%SZ} ({})\n", c.name, c.version.empty() ? "" : " ",
-                                 c.version, c.state == State::Ready ? "running" : name(c.state), c.stuck ? " (stuck)" : "", c.pid,
-                                 utc, span_text(c.uptime));
+  std::string text = fmt::format(
+      "{}{}{}: {}{}, pid {}, since {:%Y-%m-%dT%H:%M:%SZ} ({})\n", c.name, c.version.empty() ? "" : " ", c.version,
+      c.state == State::Ready ? "running" : name(c.state), c.stuck ? " (stuck)" : "", c.pid, utc, span_text(c.uptime));
   text += fmt::format("reloads: {} done, {} refused\n", c.reloads, c.reloads_refused);
   if (!c.last_refusal.empty()) text += fmt::format("last reload refused: {}\n", one_line(c.last_refusal));
   if (c.rss) text += fmt::format("memory: {:.1f} MiB resident\n", static_cast<double>(*c.rss) / (1 << 20));
@@ -56,7 +55,8 @@ Reply status_reply(const Condition& c) {
   if (c.rss) data["rss_bytes"] = *c.rss;
   if (c.open_fds) data["open_fds"] = *c.open_fds;
   // A refusal may quote bytes of a file that are not UTF-8.
-  return {.ok = true, .message = std::move(text), .json = data.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)};
+  return {
+      .ok = true, .message = std::move(text), .json = data.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)};
 }
 
 Reply metrics_reply(const Condition& c) {
@@ -68,7 +68,8 @@ Reply metrics_reply(const Condition& c) {
   metric("perdure_healthy", "gauge", "Ready and making progress.", c.state == State::Ready && !c.stuck ? 1 : 0);
   metric("perdure_reloads_total", "counter", "Reloads that were put in force.", static_cast<double>(c.reloads));
   metric("perdure_reloads_refused_total", "counter", "Reloads that were refused.", static_cast<double>(c.reloads_refused));
-  metric("perdure_log_lines_lost_total", "counter", "Log lines that no sink could take.", static_cast<double>(c.lost_log_lines));
+  metric("perdure_log_lines_lost_total", "counter", "Log lines that no sink could take.",
+         static_cast<double>(c.lost_log_lines));
   metric("process_start_time_seconds", "gauge", "Start time since the epoch in seconds.",
          std::chrono::duration<double>(c.started_at.time_since_epoch()).count());
   if (c.rss) metric("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", static_cast<double>(*c.rss));

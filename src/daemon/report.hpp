@@ -4,13 +4,13 @@
 // Thread safety: pure functions.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include <sys/types.h>
 
 #include "daemon/lifecycle.hpp"
 #include "perdure/control.hpp"
@@ -29,7 +29,7 @@ struct Condition {
   std::chrono::nanoseconds uptime;
   std::uint64_t reloads;
   std::uint64_t reloads_refused;
-  std::string last_refusal;   ///< "" where the last reload went well
+  std::string last_refusal;  ///< "" where the last reload went well
   std::optional<std::uint64_t> rss;
   std::optional<std::uint64_t> open_fds;
   Level log_level;

@@ -3,7 +3,6 @@
 
 #include "perdure/run.hpp"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,8 @@
 #include <exception>
 #include <optional>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "base/assert.hpp"
 #include "base/text.hpp"
@@ -70,8 +71,9 @@ std::optional<std::string> other_threads() {
   std::string names;
   for (const auto& thread : threads)
     if (thread.id != ::getpid()) names += fmt::format("{}{} ({})", names.empty() ? "" : ", ", thread.name, thread.id);
-  return fmt::format("run() was called with {} other thread{} in the process: {}; start threads in the body; nothing was started",
-                     threads.size() - 1, threads.size() == 2 ? "" : "s", names);
+  return fmt::format(
+      "run() was called with {} other thread{} in the process: {}; start threads in the body; nothing was started",
+      threads.size() - 1, threads.size() == 2 ? "" : "s", names);
 }
 
 /// Where the first process's outcome goes: its terminal, or over the pipe of a detached start.
@@ -129,15 +131,16 @@ bool should_detach(const Options& options, const CommandLine& line) {
 }
 
 /// Steps 4 to 10.
-int start(const Options& options, CommandLine line, Places places, Signals signals,
-          const Callback<int(Context&)>& body, bool ready_at_entry) {
+int start(const Options& options, CommandLine line, Places places, Signals signals, const Callback<int(Context&)>& body,
+          bool ready_at_entry) {
   const std::string name = options.name;
   // 4: the lock, in the first process, so that a refusal reaches the terminal.
   auto lock = PidFile::acquire(places.pid_file);
   if (!lock) {
     const PidFileError& error = lock.error();
     if (error.is_already_running()) {
-      fmt::print(stderr, "{}{}\n", options.already_running_text.empty() ? name + ": " : "", already_running_text(options, error));
+      fmt::print(stderr, "{}{}\n", options.already_running_text.empty() ? name + ": " : "",
+                 already_running_text(options, error));
       return options.exit_codes.already_running;
     }
     return complain(name, error.exit_code() == exit_cannot_create ? options.exit_codes.cannot_create : error.exit_code(),
@@ -173,15 +176,18 @@ int start(const Options& options, CommandLine line, Places places, Signals signa
     return fail(name, daemon, options.exit_codes.cannot_create, opened.error().message());
   if (auto opened = daemon.open_control(); !opened)
     return fail(name, daemon, options.exit_codes.cannot_create, opened.error().message());
-  if (auto connected = daemon.connect_init(); !connected) return fail(name, daemon, exit_system, connected.error().message());
-  if (auto prepared = daemon.prepare_stop_event(); !prepared) return fail(name, daemon, exit_system, prepared.error().message());
+  if (auto connected = daemon.connect_init(); !connected)
+    return fail(name, daemon, exit_system, connected.error().message());
+  if (auto prepared = daemon.prepare_stop_event(); !prepared)
+    return fail(name, daemon, exit_system, prepared.error().message());
   // Handlers stand, the log is open: from here on somebody may find us by the PID file and signal us.
   if (auto written = daemon.lock().write(); !written)
     return fail(name, daemon, options.exit_codes.cannot_create, written.error().message());
 
   // 8 to 10: the control thread, the body; ready is what the body makes it.
   static const bool at_exit = std::atexit(perdure_leave_by_exit) == 0;
-  if (auto started = daemon.start(ready_at_entry); !started) return fail(name, daemon, exit_system, started.error().message());
+  if (auto started = daemon.start(ready_at_entry); !started)
+    return fail(name, daemon, exit_system, started.error().message());
   if (at_exit) running.store(&daemon);
 
   int code = 0;
@@ -207,7 +213,8 @@ int run_erased(int argc, char** argv, const Options& given, Callback<int(Context
   auto signals = Signals::install();
   PERDURE_ASSERT(is_valid_name(options.name), "Options::name is a word of lower-case letters, digits, - and _");
   const std::string name = options.name;
-  if (has_run.exchange(true)) return complain(name, exit_failed, "run() was called a second time in one process; nothing was started");
+  if (has_run.exchange(true))
+    return complain(name, exit_failed, "run() was called a second time in one process; nothing was started");
   if (!standard_descriptors) return complain(name, exit_system, standard_descriptors.error().message());
   standard_descriptors->keep();
   if (!signals) return complain(name, exit_system, signals.error().message());
@@ -231,8 +238,9 @@ int run_erased(int argc, char** argv, const Options& given, Callback<int(Context
   }
   if (line.task == Task::Verb || line.is_start) {
     if (is_under_init() && (line.is_start || line.verb == "stop" || line.verb == "restart"))
-      return complain(name, exit_usage, fmt::format("an init runs this process: use its own command, e.g. \"systemctl {} {}\"",
-                                                    line.is_start ? "start" : line.verb, name));
+      return complain(name, exit_usage,
+                      fmt::format("an init runs this process: use its own command, e.g. \"systemctl {} {}\"",
+                                  line.is_start ? "start" : line.verb, name));
   }
   if (line.task == Task::Verb) {
     signals->restore_defaults();  // Ctrl-C ends a client

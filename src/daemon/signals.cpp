@@ -1,12 +1,11 @@
 #include "daemon/signals.hpp"
 
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <cerrno>
-
-#include <sys/eventfd.h>
 
 #include "os/system.hpp"
 
@@ -97,7 +96,10 @@ Arrived Signals::take() noexcept {
   std::uint64_t count = 0;
   (void)os::sys::read(event_.get(), &count, sizeof count);
   // The descriptor is emptied first: whatever arrives from here on makes it readable again.
-  return {.terms = terms.exchange(0), .ints = ints.exchange(0), .hup = hup.exchange(false), .usr1 = usr1.exchange(false),
+  return {.terms = terms.exchange(0),
+          .ints = ints.exchange(0),
+          .hup = hup.exchange(false),
+          .usr1 = usr1.exchange(false),
           .usr2 = usr2.exchange(false)};
 }
 

@@ -17,8 +17,8 @@ namespace perdure::daemon {
 
 /// What has arrived since the last look.
 struct Arrived {
-  unsigned terms = 0;   ///< SIGTERM, how often
-  unsigned ints = 0;    ///< SIGINT, how often
+  unsigned terms = 0;  ///< SIGTERM, how often
+  unsigned ints = 0;   ///< SIGINT, how often
   bool hup = false;
   bool usr1 = false;
   bool usr2 = false;

@@ -1,8 +1,8 @@
 #include "daemon/unit_file.hpp"
 
-#include <fmt/format.h>
-
 #include <set>
+
+#include <fmt/format.h>
 
 namespace perdure::daemon {
 namespace {
@@ -38,8 +38,7 @@ std::string unit_file(const Options& options, const CommandLine& line, const Pla
   if (options.verbs == Verbs::On) text += fmt::format("ExecReload={} reload{}\n", command, options_text);
   text += "Restart=on-failure\nRestartSec=1\n";
   text += fmt::format("TimeoutStopSec={}\n", std::chrono::ceil<std::chrono::seconds>(options.stop_within).count() + 1);
-  if (options.heartbeat.count() > 0)
-    text += fmt::format("WatchdogSec={}ms\n", options.heartbeat.count());
+  if (options.heartbeat.count() > 0) text += fmt::format("WatchdogSec={}ms\n", options.heartbeat.count());
 
   // Files at places of ours get directories that the init makes; files elsewhere need their directory to stay writable.
   std::set<std::string> writable;

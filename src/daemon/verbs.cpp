@@ -1,6 +1,5 @@
 #include "daemon/verbs.hpp"
 
-#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 
@@ -9,6 +8,8 @@
 #include <cstdio>
 #include <optional>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "base/text.hpp"
 #include "os/clock.hpp"
@@ -81,7 +82,8 @@ int verb_status(const Places& places) {
     fmt::print("{}: running{}{}\n", places.instance, pid ? fmt::format(", pid {}", *pid) : "", silence);
     return status_running;
   }
-  if (!may_ask) return complain(places, status_unknown, "the control socket" + silence.substr(std::string_view{", but it"}.size()));
+  if (!may_ask)
+    return complain(places, status_unknown, "the control socket" + silence.substr(std::string_view{", but it"}.size()));
   struct stat file {};
   if (os::sys::lstat(places.pid_file.c_str(), &file) == 0) {
     fmt::print("{}: not running; it left {} behind, which does not hinder a start\n", places.instance, places.pid_file);
@@ -149,8 +151,9 @@ int stop_running(const Options& options, const Places& places) {
       auto reply = client->request("stop", "", answer_within);
       if (process && reply && reply->ok) {
         if (wait_for_end(process.get(), within)) return verb_ok;
-        return complain(places, verb_failed, fmt::format("still runs {} s after it was asked to stop; see its log",
-                                                         std::chrono::duration_cast<std::chrono::seconds>(within).count()));
+        return complain(places, verb_failed,
+                        fmt::format("still runs {} s after it was asked to stop; see its log",
+                                    std::chrono::duration_cast<std::chrono::seconds>(within).count()));
       }
     } else if (client.error().code() == EACCES || client.error().code() == EPERM) {
       return complain(places, verb_no_rights, client.error().message() + "; nothing was stopped");
@@ -160,8 +163,9 @@ int stop_running(const Options& options, const Places& places) {
   if (!holder) return not_running(places);
   if (os::sys::pidfd_send_signal(holder->process.get(), SIGTERM) < 0) {
     const int code = errno;
-    return complain(places, code == EPERM ? verb_no_rights : verb_failed,
-                    Error::from_errno(code, "signal", fmt::format("pid {}", holder->pid)).message() + "; nothing was stopped");
+    return complain(
+        places, code == EPERM ? verb_no_rights : verb_failed,
+        Error::from_errno(code, "signal", fmt::format("pid {}", holder->pid)).message() + "; nothing was stopped");
   }
   if (wait_for_end(holder->process.get(), within)) return verb_ok;
   return complain(places, verb_failed, fmt::format("pid {} still runs after SIGTERM; see its log", holder->pid));

@@ -1,7 +1,7 @@
 // Verbs: the daemon's binary as its own client.
 //
-// A verb finds the running instance by its control socket, or by its PID file where it has none; prints the answer and gives an exit
-// code as LSB defines it (exit_code.hpp). Nobody is signalled before it is known that it holds the instance's lock.
+// A verb finds the running instance by its control socket, or by its PID file where it has none; it prints the answer and gives
+// an exit code as LSB defines it (exit_code.hpp). Nobody is signalled before it is known to hold the instance's lock.
 // Thread safety: none; called before anything else exists.
 #pragma once
 

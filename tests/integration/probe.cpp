@@ -129,14 +129,16 @@ int main(int argc, char** argv) {
       .commands = {{.name = "number",
                     .help = "show the number",
                     .answer = [&](const perdure::Request&) { return perdure::Reply::text(std::to_string(config->number)); }},
-                   {.name = "boom", .help = "throw", .answer = [](const perdure::Request&) -> perdure::Reply {
-                      throw std::runtime_error{"boom"};
-                    }},
-                   {.name = "slow", .help = "answer too late",
-                    .answer = [](const perdure::Request&) {
-                      std::this_thread::sleep_for(400ms);
-                      return perdure::Reply::text("late");
-                    },
+                   {.name = "boom",
+                    .help = "throw",
+                    .answer = [](const perdure::Request&) -> perdure::Reply { throw std::runtime_error{"boom"}; }},
+                   {.name = "slow",
+                    .help = "answer too late",
+                    .answer =
+                        [](const perdure::Request&) {
+                          std::this_thread::sleep_for(400ms);
+                          return perdure::Reply::text("late");
+                        },
                     .within = 100ms}},
       .before_start = [&](perdure::Options& o) -> perdure::Result<void> {
         o.start_within = config->within;
@@ -144,8 +146,12 @@ int main(int argc, char** argv) {
         if (const char* stop = std::getenv("PROBE_STOP_MS")) o.stop_within = std::chrono::milliseconds{std::atoi(stop)};
         return {};
       },
-      .on_stop = {[] { std::ofstream{"stop.order", std::ios::app} << "first\n"; },
-                  [] { std::ofstream{"stop.order", std::ios::app} << "second\n"; }},
+      .on_stop = {[] {
+                    std::ofstream{"stop.order", std::ios::app} << "first\n";
+                  },
+                  [] {
+                    std::ofstream{"stop.order", std::ios::app} << "second\n";
+                  }},
   };
   if (std::getenv("PROBE_DIRECTORY") != nullptr) options.working_directory = std::getenv("PROBE_DIRECTORY");
   return perdure::run(argc, argv, options, [&](perdure::Context& ctx) { return serve(ctx, *config.get()); });

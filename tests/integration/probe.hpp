@@ -1,8 +1,6 @@
 // The probe in a directory of its own: every test of the whole daemon starts from here.
 #pragma once
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <perdure/exit_status.hpp>
 #include <perdure/pid_file.hpp>
 #include <perdure/testing/process.hpp>
@@ -10,6 +8,9 @@
 #include <csignal>
 #include <string>
 #include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace probe {
 

@@ -24,14 +24,10 @@ TEST_F(Daemon, EveryKindOfRefusalLeavesTheSettingsAsTheyWere) {
   Process daemon = foreground();
   ASSERT_TRUE(daemon.wait_for_output("serving"));
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"number = 9\nlistener = 1\n", "restart"},
-      {"number = 9\nhook = refuse\n", "the hook will not have it"},
-      {"number = 9\nhook = throw\n", "the hook broke"},
-      {"number = 9\nnumbr = 1\n", "number"},
-      {"number = 9\nno equals sign\n", ":2:"},
-      {"number = 2000000\n", "out of range"},
-      {std::string{"number = 9\n\0", 12}, "NUL"},
-      {"\xff\xfen\0u\0m\0", "UTF-16"},
+      {"number = 9\nlistener = 1\n", "restart"},        {"number = 9\nhook = refuse\n", "the hook will not have it"},
+      {"number = 9\nhook = throw\n", "the hook broke"}, {"number = 9\nnumbr = 1\n", "number"},
+      {"number = 9\nno equals sign\n", ":2:"},          {"number = 2000000\n", "out of range"},
+      {std::string{"number = 9\n\0", 12}, "NUL"},       {"\xff\xfen\0u\0m\0", "UTF-16"},
   };
   for (const auto& [text, why] : cases) {
     write_file(config, text);

@@ -4,9 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <climits>
 #include <fstream>
 #include <thread>
+
+#include <climits>
 
 #include "probe.hpp"
 
@@ -174,7 +175,9 @@ TEST_F(Daemon, ADaemonThatIsKilledLeavesNothingThatHindersTheNext) {
 
 TEST_F(Daemon, TheTerminalGoingAwayDoesNotEndIt) {
   // The first process in a session of its own, whose end would hang up everybody who still belongs to it.
-  Process shell{{"/bin/sh", "-c", std::string{"exec setsid --wait "} + PROBE + " --daemon --config " + config + " --log-file " + log}, options};
+  Process shell{
+      {"/bin/sh", "-c", std::string{"exec setsid --wait "} + PROBE + " --daemon --config " + config + " --log-file " + log},
+      options};
   ASSERT_TRUE(shell.wait().success()) << shell.output();
   const auto pid = perdure::PidFile::holder(pid_file);
   ASSERT_TRUE(pid);
