@@ -6,32 +6,26 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <charconv>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
-#include <string>
 #include <system_error>
 #include <utility>
 
 class Connections {
  public:
   using Clock = std::chrono::steady_clock;
-  /// Those whose own end is TCP port `port`.
-  explicit Connections(int port) : port_(port) {}
-
-  /// Ends those that were first seen, by a call of this function, `age` ago or earlier.
-  void end_older_than(std::chrono::milliseconds age, Clock::time_point now) {
+  /// Those whose own end is TCP port `port`, and which were first seen, by a call of this function, `age` ago or earlier.
+  void end_older_than(int port, std::chrono::milliseconds age, Clock::time_point now) {
     std::map<std::uint64_t, Clock::time_point> open;
     std::error_code error;
     for (std::filesystem::directory_iterator entry{"/proc/self/fd", error}, end; entry != end; entry.increment(error)) {
-      const std::string name = entry->path().filename();
-      int fd = -1;
-      std::from_chars(name.data(), name.data() + name.size(), fd);
+      const int fd = std::atoi(entry->path().filename().c_str());
       std::uint64_t cookie = 0;
       socklen_t size = sizeof cookie;
-      if (!is_ours(fd) || getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) != 0) continue;
+      if (!is_connection(fd, port) || getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) != 0) continue;
       const auto known = first_seen_.find(cookie);
       const auto since = open.emplace(cookie, known == first_seen_.end() ? now : known->second).first->second;
       // If httplib has closed it in this instant and accepted another under its number, that client has to ask again.
@@ -41,14 +35,12 @@ class Connections {
   }
 
  private:
-  [[nodiscard]] bool is_ours(int fd) const {
+  static bool is_connection(int fd, int port) {
     sockaddr_in6 own{}, peer{};  // large enough for IPv4, whose port is at the same place
     socklen_t own_size = sizeof own, peer_size = sizeof peer;
     return getsockname(fd, reinterpret_cast<sockaddr*>(&own), &own_size) == 0 &&
-           (own.sin6_family == AF_INET || own.sin6_family == AF_INET6) && ntohs(own.sin6_port) == port_ &&
+           (own.sin6_family == AF_INET || own.sin6_family == AF_INET6) && ntohs(own.sin6_port) == port &&
            getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) == 0;  // a listener has none
   }
-
-  const int port_;
   std::map<std::uint64_t, Clock::time_point> first_seen_;  ///< by SO_COOKIE, which is never used twice
 };

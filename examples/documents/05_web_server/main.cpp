@@ -1,4 +1,4 @@
-// web_server: answers GET /status, /metrics and /health over HTTP. The settings, and the life around the site and its server.
+// web_server: answers GET /status, /metrics and /health over HTTP. The settings, and the life around site and server.
 #include <filesystem>
 #include <stdexcept>
 #include <string>
@@ -29,18 +29,17 @@ void describe(perdure::Fields& f, Settings& s) {
 
 int serve(perdure::Context& ctx, const perdure::Config<Settings>& config, const HttpOptions& http) {
   Site site{[&config] { return config->stale_after; }};
-  auto server = HttpServer::listen(http, site);
-  if (!server) throw std::runtime_error{"Failed to start server: " + server.error().message()};
-  const int port = (*server)->port();
-  ctx.log().info("Web server daemon started on port {}, listening on {}:{}", port, http.address, port);
+  HttpServer server{http, site};
+  const auto port = server.listen();
+  if (!port) throw std::runtime_error{"Failed to start server: " + port.error().message()};
+  ctx.log().info("Web server daemon started on port {}, listening on {}:{}", *port, http.address, *port);
   while (ctx.wait(1s)) {
-    (*server)->end_slow_connections();
-    if ((*server)->is_serving()) continue;
+    if (server.keep_serving()) continue;
     ctx.log().error("cannot accept connections any more; ending, so that whoever started this can start it afresh");
     return 1;
   }
   ctx.log().info("Shutdown requested");
-  (*server)->stop();
+  server.stop();
   return 0;
 }
 

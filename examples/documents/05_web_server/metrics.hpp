@@ -12,7 +12,6 @@ class Metrics {
  public:
   using Clock = std::chrono::steady_clock;
   explicit Metrics(Clock::time_point started) : started_(started) {}
-
   void request_served() noexcept { ++requests_served_; }
   /// Uptime in seconds; `memory`, the resident set, in bytes.
   [[nodiscard]] std::string to_json(Clock::time_point now, std::uint64_t memory) const {

@@ -12,9 +12,7 @@ struct Answer {
 };
 
 inline Answer text_answer(std::string body) { return {.body = std::move(body)}; }
-
 inline Answer json_answer(int status, std::string json) {
   return {.status = status, .content_type = "application/json", .body = std::move(json)};
 }
-
 inline Answer error_answer(int status) { return {.status = status, .body = "error " + std::to_string(status) + "\n"}; }

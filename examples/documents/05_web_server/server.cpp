@@ -38,22 +38,13 @@ HttpServer::HttpServer(const HttpOptions& options, Site& site) : options_(option
   });
   http_->set_exception_handler([](const auto&, httplib::Response& response, std::exception_ptr) { response.status = 500; });
   http_->set_default_headers({{"Cache-Control", "no-store"}});
-  http_->set_keep_alive_max_count(1);
-  http_->set_keep_alive_timeout(silence_max.count());  // for the first byte, too
-  http_->set_read_timeout(silence_max);
-  http_->set_write_timeout(silence_max);
+  http_->set_keep_alive_max_count(1).set_keep_alive_timeout(silence_max.count());  // for the first byte, too
+  http_->set_read_timeout(silence_max).set_write_timeout(silence_max);
   http_->set_payload_max_length(body_bytes_max);
   http_->new_task_queue = [threads = options.threads] { return new httplib::ThreadPool{threads}; };
 }
 
-perdure::Result<std::unique_ptr<HttpServer>> HttpServer::listen(const HttpOptions& options, Site& site) {
-  std::unique_ptr<HttpServer> server{new HttpServer{options, site}};
-  PERDURE_CHECK(server->bind());
-  server->accepting_ = std::async(std::launch::async, [http = server->http_.get()] { return http->listen_after_bind(); });
-  return server;
-}
-
-perdure::Result<void> HttpServer::bind() {
+perdure::Result<int> HttpServer::listen() {
   if (!http_->is_valid())
     return perdure::Error{"cannot use certificate " + options_.tls_cert + " and key " + options_.tls_key +
                           ": not a pair of readable PEM files"};
@@ -72,22 +63,24 @@ perdure::Result<void> HttpServer::bind() {
     return perdure::Error::from_errno(errno, "listen on", place).with_advice("choose another --address or --port");
   }
   ::listen(listener, SOMAXCONN);  // with httplib's five, a burst of clients waits for seconds
-  connections_.emplace(port_);
-  return {};
+  accepting_ = std::async(std::launch::async, [this] { return http_->listen_after_bind(); });
+  return port_;
 }
 
 HttpServer::~HttpServer() { stop(); }
+bool HttpServer::is_accepting() const { return accepting_.wait_for(0s) == std::future_status::timeout; }
 
-bool HttpServer::is_serving() const { return accepting_.valid() && accepting_.wait_for(0s) == std::future_status::timeout; }
-
-void HttpServer::end_slow_connections() { connections_->end_older_than(options_.request_within, Connections::Clock::now()); }
+bool HttpServer::keep_serving() {
+  connections_.end_older_than(port_, options_.request_within, Connections::Clock::now());
+  return is_accepting();
+}
 
 void HttpServer::stop() {
   if (!accepting_.valid()) return;
-  while (!http_->is_running() && is_serving()) std::this_thread::yield();  // httplib forgets a stop before its start
+  while (!http_->is_running() && is_accepting()) std::this_thread::yield();  // httplib forgets a stop before its start
   http_->stop();
   if (accepting_.wait_for(stop_patience) == std::future_status::timeout)
-    connections_->end_older_than(0s, Connections::Clock::now());
+    connections_.end_older_than(port_, 0s, Connections::Clock::now());
   accepting_.wait();
   accepting_ = {};
 }

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <future>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "connections.hpp"
@@ -28,25 +27,22 @@ struct HttpOptions {
 
 class HttpServer {
  public:
-  /// Clients can connect once it returns. `site` must live longer.
-  static perdure::Result<std::unique_ptr<HttpServer>> listen(const HttpOptions& options, Site& site);
+  /// `site` must live longer.
+  HttpServer(const HttpOptions& options, Site& site);
   ~HttpServer();
-
-  [[nodiscard]] int port() const noexcept { return port_; }
-  /// False after a stop, and when no connection can be accepted any more.
-  [[nodiscard]] bool is_serving() const;
-  /// To be called about once a second.
-  void end_slow_connections();
+  /// Clients can connect once it returns; it gives the port.
+  perdure::Result<int> listen();
+  /// To be called about once a second. False when no connection can be accepted any more.
+  bool keep_serving();
   /// Takes no further connections, and returns when the last request is answered: within a second.
   void stop();
 
  private:
-  HttpServer(const HttpOptions& options, Site& site);
-  perdure::Result<void> bind();
+  [[nodiscard]] bool is_accepting() const;
 
   const HttpOptions options_;
   std::unique_ptr<httplib::Server> http_;
-  std::optional<Connections> connections_;
+  Connections connections_;
   int port_ = 0;
   std::future<bool> accepting_;
 };

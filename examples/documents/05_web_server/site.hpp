@@ -19,7 +19,6 @@ class Site {
  public:
   /// Is asked at each probe, so that a reload changes it.
   using StaleAfter = std::function<std::chrono::milliseconds()>;
-
   explicit Site(StaleAfter stale_after, HealthMonitor::Now now = HealthMonitor::Clock::now)
       : stale_after_(std::move(stale_after)), health_(std::move(now)), metrics_(health_.now()) {
     routes_.get("/status", [] { return text_answer("OK"); });

@@ -49,7 +49,7 @@ Result<void, Fault> transform(const FilePair& files, const Transform& line, cons
     output << std::exchange(current, {}) << '\n';
   };
   while (input && output && !too_long) {
-    if (!go_on()) return Fault{Time, Error{"there was no time left for " + files.from}};
+    if (!go_on()) return Fault{Rest, Error{"there was no time left for " + files.from}};
     input.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
     std::string_view rest{chunk.data(), static_cast<std::size_t>(input.gcount())};
     for (auto end = rest.find('\n'); end != rest.npos; end = rest.find('\n')) {

@@ -1,5 +1,5 @@
-// file_processor: files that appear in a directory are transformed line by line, each exactly once, by as many threads as there
-// are processors. The settings, the workers, and the life around them; put your own work into transform_of().
+// file_processor: files that appear in a directory are transformed line by line, each exactly once, by as many threads as
+// there are processors. The settings, the workers, and the life around them; put your own work into transform_of().
 #include <algorithm>
 #include <atomic>
 #include <cctype>
@@ -51,18 +51,16 @@ class Processor {
  public:
   Processor(perdure::Context& ctx, const perdure::Config<Settings>& config, Directories directories)
       : ctx_(ctx), config_(config), spool_(std::move(directories)) {}
-
   ~Processor() {
     give_up_ = true;
     jobs_.close(0s);
   }
-
   void run() {
     const unsigned count = config_->workers != 0 ? config_->workers : std::max(1u, std::thread::hardware_concurrency());
     for (unsigned i = 1; i <= count; ++i) workers_.emplace_back([this, i] { work(i); });
+    look();
     ctx_.log().info("File processor daemon started, {} workers", count);
-    do look();
-    while (ctx_.wait(config_->every));
+    while (ctx_.wait(config_->every)) look();
     ctx_.log().info("Shutdown requested");
     give_up_ = !jobs_.close(config_->drain);
     if (give_up_) ctx_.log().warning("there was no time for all files; the next start does those that are left");
@@ -70,30 +68,30 @@ class Processor {
 
  private:
   void look() {
-    auto problem = spool_.prepare();
-    if (problem) problem = spool_.claim(config_->settle, Spool::Clock::now());
-    const std::string text = problem ? "" : problem.error().message();
-    if (!text.empty() && text != last_problem_) ctx_.log().warning("{}; trying again", text);
-    last_problem_ = text;
-    while (problem && !spool_.offer_to(jobs_) && ctx_.wait(20ms)) {
+    const auto prepared = spool_.prepare();
+    const auto claimed = prepared ? spool_.claim(config_->settle, Spool::Clock::now()) : prepared;
+    const std::string problem = claimed ? "" : claimed.error().message();
+    if (!problem.empty() && problem != last_problem_) ctx_.log().warning("{}; trying again", problem);
+    last_problem_ = problem;
+    while (prepared && !spool_.offer_to(jobs_) && ctx_.wait(20ms)) {
     }
   }
-
   void work(unsigned worker) {
     while (const auto name = jobs_.take()) {
-      const std::string path = spool_.input_path(*name);
-      ctx_.log().info("Processing file: {}", path);
-      const auto done = spool_.process(*name, worker, transform_of(config_->transform), [this] { return !give_up_; });
-      if (done) ctx_.log().info("Completed processing: {}", path), trouble_ = 0;
-      else report(path, done.error());
+      if (spool_.is_claimed(*name)) process(*name, worker);
       jobs_.done(*name);
     }
   }
-  /// What concerns all files is said once, until something else goes wrong.
-  void report(const std::string& path, const Fault& fault) {
-    if (fault.of == Fault::Of::Input) ctx_.log().error("Error processing {}: {}; put aside", path, fault.error.message());
-    if (fault.of == Fault::Of::Rest && trouble_.exchange(fault.error.code()) != fault.error.code())
-      ctx_.log().error("Error processing {}: {}; trying again", path, fault.error.message());
+  void process(const std::string& name, unsigned worker) {
+    const std::string path = spool_.input_path(name);
+    ctx_.log().info("Processing file: {}", path);
+    const auto done = spool_.process(name, worker, transform_of(config_->transform), [this] { return !give_up_; });
+    if (done) ctx_.log().info("Completed processing: {}", path);
+    else if (done.error().of == Fault::Of::Input)
+      ctx_.log().error("Error processing {}: {}; put aside", path, done.error().error.message());
+    else if (trouble_ != done.error().error.code())  // once, for it concerns all files
+      ctx_.log().error("Error processing {}: {}; trying again", path, done.error().error.message());
+    trouble_ = done || done.error().of == Fault::Of::Input ? 0 : done.error().error.code();
   }
 
   perdure::Context& ctx_;

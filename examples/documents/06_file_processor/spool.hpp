@@ -2,14 +2,15 @@
 //
 //     input/NAME → claimed/NAME → (output/NAME) → processed/NAME, or failed/NAME
 //
-// A file is claimed when nobody has it open for writing and it has not changed for a while; a hidden one (".NAME"), a symbolic
-// link, a directory are left alone. What is in `claimed` belongs to the one process that locked it: what a crash left there is
-// simply done again, with the same result. Thread safety: process() from workers, for different files; the rest one thread.
+// A file is claimed when nobody has it open for writing and it has not changed for a while; a hidden one (".NAME"), a
+// symbolic link, a directory are left alone. What is in `claimed` belongs to the one process that locked it: what a crash
+// left there is simply done again, with the same result.
+// Thread safety: process() and is_claimed() from workers, for different files; the rest one thread.
 #pragma once
 
-#include <sys/stat.h>
-
+#include <array>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
@@ -37,13 +38,14 @@ class Spool {
   perdure::Result<void, Fault> process(const std::string& name, unsigned worker, const Transform& line,
                                        const std::function<bool()>& go_on) const;
 
+  /// False where a worker has already moved it, after its name was looked up for an offer.
+  [[nodiscard]] bool is_claimed(const std::string& name) const;
   [[nodiscard]] std::string input_path(const std::string& name) const { return directories_.input + "/" + name; }
 
  private:
+  using Stamp = std::array<std::int64_t, 4>;  ///< inode, size, time of the last change
   struct Seen {
-    ino_t inode;
-    off_t size;
-    timespec changed;
+    Stamp stamp;
     Clock::time_point since;
   };
   const Directories directories_;
