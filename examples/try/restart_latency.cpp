@@ -55,13 +55,14 @@ int measure() {
 
   Report report{};
   std::vector<double> milliseconds;
-  while (milliseconds.size() < kills && next(reports.get(), report)) {
+  bool runs = next(reports.get(), report);
+  while (runs && milliseconds.size() < kills) {
     // The worker is our own child's child, and alive: it has just told us its pid.
     const perdure::UniqueFd worker{static_cast<int>(syscall(SYS_pidfd_open, report.worker, 0))};
     const long long killed = now();
     if (!worker || syscall(SYS_pidfd_send_signal, worker.get(), SIGKILL, nullptr, 0) != 0) return std::perror("kill"), 1;
-    if (!next(reports.get(), report)) break;
-    milliseconds.push_back(static_cast<double>(report.nanoseconds - killed) / 1e6);
+    runs = next(reports.get(), report);
+    if (runs) milliseconds.push_back(static_cast<double>(report.nanoseconds - killed) / 1e6);
   }
   if (milliseconds.empty()) return std::fprintf(stderr, "no worker was restarted\n"), 1;
   std::sort(milliseconds.begin(), milliseconds.end());
