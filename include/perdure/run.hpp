@@ -142,7 +142,7 @@ struct Options {
 };
 
 /// Why a stop was asked for.
-enum class StopReason : std::uint8_t { None, Term, Int, Command, Stuck, StartFailed, Requested };
+enum class StopReason : std::uint8_t { None, Term, Int, Command, StartFailed, Requested };
 
 namespace detail {
 class Daemon;

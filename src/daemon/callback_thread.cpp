@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <system_error>
 #include <utility>
 
 namespace perdure::daemon {
@@ -11,7 +12,12 @@ void CallbackThread::post(std::function<void()> task) {
   std::lock_guard lock{mutex_};
   if (finishing_) return;
   tasks_.push_back(std::move(task));
-  if (!thread_.joinable()) thread_ = std::thread{[this] { run(); }};
+  if (!thread_.joinable()) {
+    try {
+      thread_ = std::thread{[this] { run(); }};
+    } catch (const std::system_error&) {  // no thread to be had now (EAGAIN): the task stays queued, the next post tries again
+    }
+  }
   changed_.notify_one();
 }
 

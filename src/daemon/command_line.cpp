@@ -110,7 +110,7 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& words, co
     } else {
       setting.option = app.add_option(field.flag, setting.values, field.help)->type_name(field.type);
       setting.option->allow_extra_args(false);  // one word for each occurrence, although it collects into a vector
-setting.option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      setting.option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     }
     setting.option->group("Settings");
   }

@@ -157,6 +157,14 @@ void Daemon::control_loop() {
     take_due(os::monotonic_now());
     if (!finished_) wait(next_deadline());
   }
+  refuse_what_waits();
+}
+
+void Daemon::refuse_what_waits() {
+  if (!server_) return;
+  for (const auto& [id, pending] : std::exchange(pending_, {})) server_->reply(id, Reply::error("not carried out: stopping"));
+  for (auto* waiters : {&reload_waiters_, &next_reload_waiters_})
+    for (const std::uint64_t id : std::exchange(*waiters, {})) server_->reply(id, Reply::error("reload refused: stopping"));
 }
 
 void Daemon::wait(std::optional<base::Instant> deadline) {
@@ -182,13 +190,13 @@ std::optional<base::Instant> Daemon::next_deadline() const {
 void Daemon::take_signals(const daemon::Arrived& arrived) {
   if (!arrived.any()) return;
   const unsigned stops = arrived.terms + arrived.ints;
-  const bool was_asked = life_.state() >= State::Stopping;
+  const bool was_asked = end_signal_ != 0;  // by a signal: a stop by command or by the program itself is no first signal
   if (stops > 0) {
     end_signal_ = arrived.terms > 0 ? SIGTERM : SIGINT;
-    if (!was_asked) {
+    if (life_.state() < State::Stopping) {
       stop_reason_.store(arrived.terms > 0 ? StopReason::Term : StopReason::Int, std::memory_order_release);
-      step(Event::StopRequested);
     }
+    step(Event::StopRequested);
     if (was_asked || stops > 1) step(Event::StopInsisted);
   }
   if (arrived.hup) step(Event::ReloadRequested);
@@ -286,11 +294,13 @@ void Daemon::perform(Action action) {
       break;
     case Action::AnnounceReloading: tell_init(notify_.reloading()); break;
     case Action::StartReload: start_reload(); break;
-    case Action::AnnounceReloaded:
+    case Action::AnnounceReloaded: {
+      const std::string_view doing = life_.state() >= State::Stopping ? "stopping" : "serving";
       tell_init(notify_.send(last_reload_.refused.empty()
-                                 ? std::string{"READY=1\nSTATUS=serving"}
-                                 : "READY=1\nSTATUS=reload refused: " + daemon::one_line(last_reload_.refused)));
+                                 ? fmt::format("READY=1\nSTATUS={}", doing)
+                                 : fmt::format("READY=1\nSTATUS=reload refused: {}", daemon::one_line(last_reload_.refused))));
       break;
+    }
     case Action::ForceEnd: force_end();
   }
 }
@@ -382,10 +392,10 @@ void Daemon::look_at_resources() {
 
 void Daemon::answer(Request& request) {
   for (const ControlCommand& command : options_.commands)
-    if (command.name == request.verb) return answer_by_program(command, request);
+    if (command.name == request.verb && request.verb != "stop") return answer_by_program(command, request);
 
   if (request.verb == "status") {
-    server_->reply(request.id, answer_status());
+    server_->reply(request.id, daemon::status_reply(condition()));
   } else if (request.verb == "stop") {
     server_->reply(request.id, Reply::text("stopping"));
     if (life_.state() < State::Stopping) stop_reason_.store(StopReason::Command, std::memory_order_release);
@@ -402,7 +412,7 @@ void Daemon::answer(Request& request) {
   } else if (request.verb == "log-level") {
     server_->reply(request.id, answer_log_level(request.text));
   } else if (request.verb == "metrics") {
-    server_->reply(request.id, answer_metrics());
+    server_->reply(request.id, daemon::metrics_reply(condition()));
   } else {
     server_->reply(request.id, Reply::unknown());
   }
@@ -410,8 +420,10 @@ void Daemon::answer(Request& request) {
 
 void Daemon::answer_by_program(const ControlCommand& command, Request& request) {
   const std::uint64_t id = request.id;
-  pending_[id] = {command.within, os::monotonic_now() + command.within};
-  callbacks_.post([this, &command, id, request = std::move(request)] {
+  const base::Instant deadline = os::monotonic_now() + command.within;
+  pending_[id] = {command.within, deadline};
+  callbacks_.post([this, &command, id, deadline, request = std::move(request)] {
+    if (os::monotonic_now() >= deadline) return;  // its requester has been told that it timed out
     Reply reply;
     try {
       reply = command.answer(request);
@@ -424,38 +436,21 @@ void Daemon::answer_by_program(const ControlCommand& command, Request& request) 
   });
 }
 
-Reply Daemon::answer_status() const {
-  return daemon::status_reply({.name = places_.instance,
-                               .version = options_.version,
-                               .state = life_.state(),
-                               .stuck = stuck_,
-                               .pid = ::getpid(),
-                               .started_at = started_at_,
-                               .uptime = os::monotonic_now() - started_,
-                               .reloads = reloads_,
-                               .reloads_refused = reloads_refused_,
-                               .last_refusal = last_reload_.refused,
-                               .rss = rss(),
-                               .open_fds = open_fds(),
-                               .log_level = log_.level(),
-                               .lost_log_lines = log_.lost()});
-}
-
-Reply Daemon::answer_metrics() const {
-  return daemon::metrics_reply({.name = places_.instance,
-                                .version = options_.version,
-                                .state = life_.state(),
-                                .stuck = stuck_,
-                                .pid = ::getpid(),
-                                .started_at = started_at_,
-                                .uptime = os::monotonic_now() - started_,
-                                .reloads = reloads_,
-                                .reloads_refused = reloads_refused_,
-                                .last_refusal = {},
-                                .rss = rss(),
-                                .open_fds = open_fds(),
-                                .log_level = log_.level(),
-                                .lost_log_lines = log_.lost()});
+daemon::Condition Daemon::condition() const {
+  return {.name = places_.instance,
+          .version = options_.version,
+          .state = life_.state(),
+          .stuck = stuck_,
+          .pid = ::getpid(),
+          .started_at = started_at_,
+          .uptime = os::monotonic_now() - started_,
+          .reloads = reloads_,
+          .reloads_refused = reloads_refused_,
+          .last_refusal = last_reload_.refused,
+          .rss = rss(),
+          .open_fds = open_fds(),
+          .log_level = log_.level(),
+          .lost_log_lines = log_.lost()};
 }
 
 Reply Daemon::answer_health() const {

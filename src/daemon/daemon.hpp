@@ -26,6 +26,7 @@
 #include "daemon/configuration.hpp"
 #include "daemon/lifecycle.hpp"
 #include "daemon/places.hpp"
+#include "daemon/report.hpp"
 #include "daemon/signals.hpp"
 #include "loop/timers.hpp"
 #include "perdure/control.hpp"
@@ -110,6 +111,7 @@ class Daemon {
   void take_requests(std::vector<Request>& requests);
   void take_due(base::Instant now);
   [[nodiscard]] std::optional<base::Instant> next_deadline() const;
+  void refuse_what_waits();
   void wait(std::optional<base::Instant> deadline);
 
   void step(daemon::Event event);
@@ -121,10 +123,9 @@ class Daemon {
 
   void answer(Request& request);
   void answer_by_program(const ControlCommand& command, Request& request);
-  Reply answer_status() const;
+  [[nodiscard]] daemon::Condition condition() const;
   Reply answer_health() const;
   Reply answer_log_level(const std::string& text);
-  Reply answer_metrics() const;
 
   void look_at_heartbeat(base::Instant now);
   void look_at_resources();

@@ -7,7 +7,7 @@
 // Thread safety: none, one owner. Pure.
 //
 //     Lifecycle life;
-//     life.step({.kind = Event::Kind::BodyReady}, actions);        // AnnounceReady
+//     life.step(Event::BodyReady, actions);        // AnnounceReady
 #pragma once
 
 #include <cstdint>

@@ -45,12 +45,14 @@ using daemon::Task;
 std::atomic<bool> has_run{false};
 // For exit(3) from inside the body.
 std::atomic<Daemon*> running{nullptr};
+std::atomic<pid_t> running_pid{0};
 
 /// How much longer the first process waits than the daemon itself allows for its start and a forced end: the daemon's own words
 /// say more than the first process's.
 constexpr std::chrono::seconds launcher_margin{2};
 
 extern "C" void perdure_leave_by_exit() {
+  if (::getpid() != running_pid) return;  // a child that the program forked has neither the threads nor the files
   if (Daemon* daemon = running.exchange(nullptr)) daemon->leave_by_exit();
 }
 
@@ -188,6 +190,7 @@ int start(const Options& options, CommandLine line, Places places, Signals signa
   static const bool at_exit = std::atexit(perdure_leave_by_exit) == 0;
   if (auto started = daemon.start(ready_at_entry); !started)
     return fail(name, daemon, exit_system, started.error().message());
+  running_pid.store(::getpid());
   if (at_exit) running.store(&daemon);
 
   int code = 0;
@@ -200,21 +203,22 @@ int start(const Options& options, CommandLine line, Places places, Signals signa
   } catch (...) {
     exception = "something that is not a std::exception";
   }
-  running.store(nullptr);
-  return daemon.finish(code, exception);
+  code = daemon.finish(code, exception);
+  running.store(nullptr);  // only now: a stop hook may call exit(3) as well
+  return code;
 }
 
 }  // namespace
 
 int run_erased(int argc, char** argv, const Options& given, Callback<int(Context&)> body, bool ready_at_entry) {
+  if (has_run.exchange(true))
+    return complain(given.name, exit_failed, "run() was called a second time in one process; nothing was started");
   // A closed 0, 1 or 2 would be taken by the first descriptor we open, and printf would write into that.
   auto standard_descriptors = process::FilledStdio::fill();
   Options options{given};  // before_start may still change it
   auto signals = Signals::install();
   PERDURE_ASSERT(is_valid_name(options.name), "Options::name is a word of lower-case letters, digits, - and _");
   const std::string name = options.name;
-  if (has_run.exchange(true))
-    return complain(name, exit_failed, "run() was called a second time in one process; nothing was started");
   if (!standard_descriptors) return complain(name, exit_system, standard_descriptors.error().message());
   standard_descriptors->keep();
   if (!signals) return complain(name, exit_system, signals.error().message());

@@ -40,11 +40,10 @@ std::string unit_file(const Options& options, const CommandLine& line, const Pla
   text += fmt::format("TimeoutStopSec={}\n", std::chrono::ceil<std::chrono::seconds>(options.stop_within).count() + 1);
   if (options.heartbeat.count() > 0) text += fmt::format("WatchdogSec={}ms\n", options.heartbeat.count());
 
-  // Files at places of ours get directories that the init makes; files elsewhere need their directory to stay writable.
+  // No RuntimeDirectory=: the unit's daemon and one that somebody starts by hand must meet at the same lock, or both would run.
   std::set<std::string> writable;
   for (const std::string& path : {places.pid_file, places.control, places.health_file, places.log_file})
-    if (!path.empty() && directory_of(path) != "/run") writable.insert(directory_of(path));
-  text += fmt::format("RuntimeDirectory={}\n", options.name);
+    if (!path.empty()) writable.insert(directory_of(path));
   std::string paths;
   for (const std::string& path : writable) paths += (paths.empty() ? "-" : " -") + path;
   if (!paths.empty()) text += fmt::format("ReadWritePaths={}\n", paths);

@@ -18,6 +18,7 @@
 #include "perdure/exit_code.hpp"
 #include "perdure/health_file.hpp"
 #include "perdure/pid_file.hpp"
+#include "perdure/process_identity.hpp"
 #include "perdure/unique_fd.hpp"
 
 namespace perdure::daemon {
@@ -47,7 +48,7 @@ std::optional<Holder> lock_holder(const Places& places) {
   const auto pid = PidFile::holder(places.pid_file);
   if (!pid) return std::nullopt;
   UniqueFd process{os::sys::pidfd_open(*pid, 0)};
-  if (!process || PidFile::holder(places.pid_file) != pid) return std::nullopt;
+  if (!process || PidFile::holder(places.pid_file) != pid || !is_same_executable(*pid)) return std::nullopt;
   return Holder{*pid, std::move(process)};
 }
 
@@ -93,6 +94,10 @@ int verb_status(const Places& places) {
   return status_not_running;
 }
 
+int without_socket(const Places& places, int code) {
+  return complain(places, code, "has no control socket (--control none), so it cannot be asked");
+}
+
 int verb_health(const Options&, const CommandLine& line, const Places& places) {
   constexpr int unhealthy = 2;
   if (line.max_age) {
@@ -104,8 +109,9 @@ int verb_health(const Options&, const CommandLine& line, const Places& places) {
     fmt::print("{}: last sign of life {} s ago\n", places.instance, age->count());
     return age->count() <= *limit ? 0 : unhealthy;
   }
+  if (places.control.empty()) return without_socket(places, unhealthy);
   auto client = ControlClient::connect(places.control, answer_within);
-  if (!client) return complain(places, unhealthy, "is not running: " + client.error().message());
+  if (!client) return complain(places, unhealthy, client.error().message());
   auto reply = client->request("health", "", answer_within);
   if (!reply) return complain(places, unhealthy, reply.error().message());
   fmt::print("{}\n", reply->message);
@@ -114,6 +120,7 @@ int verb_health(const Options&, const CommandLine& line, const Places& places) {
 
 /// Asks and prints: for verbs whose answer is all there is.
 int ask(const Places& places, const std::string& verb, const std::string& text, std::chrono::milliseconds within) {
+  if (places.control.empty()) return without_socket(places, verb_failed);
   auto client = ControlClient::connect(places.control, answer_within);
   if (!client) {
     if (nobody_listens(client.error())) return not_running(places);

@@ -14,7 +14,7 @@ namespace perdure::daemon {
 /// Carries out the verb of `line`, which is neither start nor the starting half of restart. Returns the exit code.
 int run_verb(const Options& options, const CommandLine& line, const Places& places);
 
-/// Stops the running instance and waits until its lock is free. 0, 7 (none runs), 4 (no rights) or 1.
+/// Stops the running instance and waits until its process has ended. 0, 7 (none runs), 4 (no rights) or 1.
 int stop_running(const Options& options, const Places& places);
 
 }  // namespace perdure::daemon

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <iterator>
 #include <string_view>
 #include <utility>
@@ -13,12 +15,16 @@
 namespace perdure::logbook {
 namespace {
 
-constexpr int reader_wait_ms = 1000;
+constexpr int reader_wait_ms = 100;
 
-// stderr is shared with whoever started us and may be non-blocking; short writes happen on pipes and terminals.
+// stderr is shared with whoever started us: it may block (a pipe that nobody reads, a terminal after Ctrl-S) or not, and what we
+// set on it they would have too. So each part is at most what a writable pipe takes whole, and is written only once it is
+// writable: a reader that sleeps costs lines, which are counted, and never the thread that logs.
 Result<void> write_whole(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t written = os::sys::write(fd, bytes.data(), bytes.size());
+    pollfd before{.fd = fd, .events = POLLOUT, .revents = 0};
+    if (os::sys::poll(&before, 1, reader_wait_ms) == 0) return Error::from_errno(EAGAIN, "write to", "standard error");
+    const ssize_t written = os::sys::write(fd, bytes.data(), std::min<std::size_t>(bytes.size(), PIPE_BUF));
     if (written >= 0) {
       bytes.remove_prefix(static_cast<std::size_t>(written));
       continue;

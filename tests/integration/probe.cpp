@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <perdure/perdure.hpp>
 #include <perdure/settings.hpp>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -60,6 +61,22 @@ int serve(perdure::Context& ctx, const Settings& settings) {
   if (act == "ignore-stop") hang();
   if (act == "busy") {
     while (!ctx.stopping()) std::this_thread::yield();
+    return 0;
+  }
+  if (act == "fork-exit") {
+    const pid_t child = ::fork();
+    if (child == 0) std::exit(0);  // what a program that is not of ours may do: run its exit handlers in a child
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    ctx.log().info("child ended with {}", status);
+  }
+  if (act == "run-twice") {
+    char name[] = "probe";
+    char* words[] = {name, nullptr};
+    ctx.log().info("second run gave {}", perdure::run(1, words, {.name = "probe"}, [](perdure::Context&) {}));
+  }
+  if (act == "flood") {
+    while (!ctx.stopping()) ctx.log().info("{}", std::string(1000, 'x'));
     return 0;
   }
   if (act == "beat") {
@@ -153,6 +170,7 @@ int main(int argc, char** argv) {
                     std::ofstream{"stop.order", std::ios::app} << "second\n";
                   }},
   };
+  if (std::getenv("PROBE_EXIT_IN_HOOK") != nullptr) options.on_stop.emplace_back([] { std::exit(6); });
   if (std::getenv("PROBE_DIRECTORY") != nullptr) options.working_directory = std::getenv("PROBE_DIRECTORY");
   return perdure::run(argc, argv, options, [&](perdure::Context& ctx) { return serve(ctx, *config.get()); });
 }

@@ -1,4 +1,7 @@
 // Stopping: asked once, asked twice, three times, too late, and from exit(3).
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "probe.hpp"
 
 namespace probe {
@@ -115,6 +118,54 @@ TEST_F(Daemon, TenThousandSignalsNeitherGrowNorLoseIt) {
   EXPECT_EQ(count(run({"metrics"}).output), count(fds));
   daemon.signal(SIGTERM);
   EXPECT_TRUE(daemon.wait().success());
+}
+
+TEST_F(Daemon, ExitInAStopHookReleasesTheFilesToo) {
+  options.env.emplace_back("PROBE_EXIT_IN_HOOK", "1");
+  Process daemon = foreground();
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  daemon.signal(SIGTERM);
+  EXPECT_EQ(daemon.wait(), perdure::ExitStatus::exited(6));
+  EXPECT_FALSE(read_file(pid_file).has_value());
+}
+
+TEST_F(Daemon, AForkedChildThatExitsLeavesTheDaemonAlone) {
+  Process daemon = foreground({"--do=fork-exit"});
+  ASSERT_TRUE(daemon.wait_for_output("child ended with 0")) << daemon.output();
+  EXPECT_TRUE(run({"health"}).status.success());
+  EXPECT_TRUE(read_file(pid_file).has_value());
+  daemon.signal(SIGTERM);
+  EXPECT_TRUE(daemon.wait().success());
+}
+
+TEST_F(Daemon, ASecondRunIsRefusedAndTheFirstStillHearsSignals) {
+  Process daemon = foreground({"--do=run-twice"});
+  ASSERT_TRUE(daemon.wait_for_output("second run gave 70")) << daemon.output();
+  daemon.signal(SIGTERM);
+  EXPECT_TRUE(daemon.wait().success());
+}
+
+TEST_F(Daemon, AStderrThatNobodyReadsDoesNotHoldUpTheStop) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  options.pass_fds = {{ends[1], 9}};
+  Process daemon{{"/bin/sh", "-c", std::string{"exec "} + PROBE + " --foreground --do=flood --config " + config + " 2>&9 9>&-"}, options};
+  options.pass_fds = {};
+  ASSERT_TRUE(eventually([&] { return run({"health"}).status.success(); }));
+  daemon.signal(SIGTERM);
+  EXPECT_TRUE(daemon.wait().success());
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST_F(Daemon, AFirstSignalAfterAStopByCommandIsNotASecondOne) {
+  options.env.emplace_back("PROBE_STOP_MS", "300");
+  Process daemon = foreground({"--do=ignore-stop"});
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  Process asked{command({"stop"}), options};
+  ASSERT_TRUE(eventually([&] { return run({"health"}).output.find("stopping") != std::string::npos || daemon.poll().has_value(); }));
+  if (!daemon.poll()) daemon.signal(SIGTERM);
+  EXPECT_EQ(daemon.wait(), perdure::ExitStatus::exited(70)) << "the budget ended it, not the first signal";
 }
 
 }  // namespace
