@@ -89,7 +89,8 @@ Result<void> Daemon::start(bool ready_at_entry) {
   if (heartbeat_) arm(Timer::Heartbeat, started_ + beat_within);
   if (!places_.health_file.empty()) {
     health_file_.emplace(places_.health_file);
-    arm(Timer::HealthFile, started_);
+    kick_health_file();  // before anybody hears that we are ready, and looks for it
+    arm(Timer::HealthFile, started_ + options_.health_file.every);
   }
   if (options_.resources.every.count() > 0) {
     resource_watch_.emplace(options_.resources.limits);
@@ -234,11 +235,7 @@ void Daemon::take_due(base::Instant now) {
         break;
       case Timer::Heartbeat: look_at_heartbeat(now); break;
       case Timer::HealthFile:
-        if (!stuck_) {
-          auto kicked = health_file_->kick(std::chrono::system_clock::now());
-          if (!kicked && !health_file_failed_) log_.warning("{}; it will be tried again", kicked.error().message());
-          health_file_failed_ = !kicked;
-        }
+        if (!stuck_) kick_health_file();
         arm(Timer::HealthFile, now + options_.health_file.every);
         break;
       case Timer::Resources:
@@ -377,6 +374,12 @@ void Daemon::look_at_heartbeat(base::Instant now) {
   // While it waits its age is 0 and the next look is a whole deadline away; a beat moves the look by what it gained.
   const auto left = heartbeat_->deadline() - heartbeat_->age(now);
   arm(Timer::Heartbeat, now + (late ? heartbeat_->deadline() / 4 : left) + std::chrono::milliseconds{1});
+}
+
+void Daemon::kick_health_file() {
+  auto kicked = health_file_->kick(std::chrono::system_clock::now());
+  if (!kicked && !health_file_failed_) log_.warning("{}; it will be tried again", kicked.error().message());
+  health_file_failed_ = !kicked;
 }
 
 void Daemon::look_at_resources() {

@@ -128,6 +128,7 @@ class Daemon {
   Reply answer_log_level(const std::string& text);
 
   void look_at_heartbeat(base::Instant now);
+  void kick_health_file();
   void look_at_resources();
   void tell_init(const Result<void>& sent);
   void release_places() noexcept;

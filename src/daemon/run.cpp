@@ -68,6 +68,9 @@ int complain(const std::string& name, int code, std::string_view why) {
 
 /// Refuses a process that has threads already: detaching would lose them, and what they hold.
 std::optional<std::string> other_threads() {
+#if defined(__SANITIZE_THREAD__)
+  return std::nullopt;  // ThreadSanitizer brings a thread of its own; in such a build the check would refuse everybody
+#endif
   const auto threads = os::threads();
   if (threads.size() <= 1) return std::nullopt;
   std::string names;
