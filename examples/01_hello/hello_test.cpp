@@ -9,7 +9,8 @@ using perdure::testing::TempDir;
 
 TEST(Hello, TenLinesAreADaemonThatStopsWhenAsked) {
   TempDir dir;
-  Process hello{{EXAMPLE_PROGRAM, "--foreground"}, {.env = {{"RUNTIME_DIRECTORY", dir.path()}}}};
+  Process hello{{EXAMPLE_PROGRAM, "--foreground"},
+                {.env = {{"RUNTIME_DIRECTORY", dir.path()}, {"LOGS_DIRECTORY", dir.path()}}}};
   ASSERT_TRUE(hello.wait_for_output("still here")) << hello.output();
   hello.signal(SIGTERM);
   EXPECT_EQ(hello.wait().text(), "exited with 0");
@@ -17,7 +18,7 @@ TEST(Hello, TenLinesAreADaemonThatStopsWhenAsked) {
 
 TEST(Hello, TheBinaryIsItsOwnClient) {
   TempDir dir;
-  const perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}}};
+  const perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}, {"LOGS_DIRECTORY", dir.path()}}};
   EXPECT_EQ(perdure::testing::run({EXAMPLE_PROGRAM, "status"}, here).status.value(), 3);
 
   const auto started = perdure::testing::run({EXAMPLE_PROGRAM, "start"}, here);

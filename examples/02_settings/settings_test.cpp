@@ -12,7 +12,7 @@ namespace {
 struct Settings : ::testing::Test {
   TempDir dir;
   std::string file = dir / "settings.conf";
-  perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}}};
+  perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}, {"LOGS_DIRECTORY", dir.path()}}};
 };
 }  // namespace
 

@@ -9,7 +9,7 @@ using perdure::testing::write_file;
 TEST(ReloadHooks, AHookMayRefuseAndThenNothingChanges) {
   TempDir dir;
   const std::string file = dir / "r.conf";
-  const perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}}};
+  const perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}, {"LOGS_DIRECTORY", dir.path()}}};
   const auto reload = [&] { return perdure::testing::run({EXAMPLE_PROGRAM, "reload"}, here); };
   write_file(file, "workers = 4\nqueue = 5\n");
   Process program{{EXAMPLE_PROGRAM, "--foreground", "--config", file}, here};

@@ -12,7 +12,8 @@ using perdure::testing::TempDir;
 TEST(Logging, ALineFromOutsideStaysOneLineAndUsr1Rotates) {
   TempDir dir;
   const std::string file = dir / "l.log";
-  Process program{{EXAMPLE_PROGRAM, "--foreground", "--log-file", file}, {.env = {{"RUNTIME_DIRECTORY", dir.path()}}}};
+  Process program{{EXAMPLE_PROGRAM, "--foreground", "--log-file", file},
+                  {.env = {{"RUNTIME_DIRECTORY", dir.path()}, {"LOGS_DIRECTORY", dir.path()}}}};
   ASSERT_TRUE(eventually([&] { return read_file(file).value_or("").find("round 3") != std::string::npos; }));
   EXPECT_NE(read_file(file)->find("eve\\n2026"), std::string::npos);
   program.signal(SIGUSR1);

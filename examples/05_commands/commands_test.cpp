@@ -7,7 +7,7 @@ using perdure::testing::TempDir;
 
 TEST(Commands, AreVerbsOfTheSameBinary) {
   TempDir dir;
-  const perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}}};
+  const perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}, {"LOGS_DIRECTORY", dir.path()}}};
   const auto ask = [&](std::vector<std::string> words) {
     words.insert(words.begin(), EXAMPLE_PROGRAM);
     return perdure::testing::run(words, here);

@@ -14,7 +14,8 @@ using perdure::testing::TempDir;
 
 TEST(Sockets, EchoesAndStopsWhileAClientIsConnected) {
   TempDir dir;
-  Process program{{EXAMPLE_PROGRAM, "--foreground"}, {.env = {{"RUNTIME_DIRECTORY", dir.path()}}}};
+  Process program{{EXAMPLE_PROGRAM, "--foreground"},
+                  {.env = {{"RUNTIME_DIRECTORY", dir.path()}, {"LOGS_DIRECTORY", dir.path()}}}};
   ASSERT_TRUE(program.wait_for_output("127.0.0.1:")) << program.output();
   const std::string output = program.output();
   const int port = std::stoi(output.substr(output.find("127.0.0.1:") + 10));

@@ -9,7 +9,7 @@ using perdure::testing::TempDir;
 
 TEST(Children, AreRunInAnotherRoleAndStoppedWithUs) {
   TempDir dir;
-  const perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}}};
+  const perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}, {"LOGS_DIRECTORY", dir.path()}}};
   const auto done = perdure::testing::run({EXAMPLE_PROGRAM, "--foreground", "--", "/bin/echo", "-n", "from a child"}, here);
   EXPECT_TRUE(done.status.success()) << done.output;
   EXPECT_NE(done.output.find("report from the other role"), std::string::npos) << done.output;
@@ -24,7 +24,7 @@ TEST(Children, AreRunInAnotherRoleAndStoppedWithUs) {
 TEST(Children, AProgramThatDoesNotExistIsNamed) {
   TempDir dir;
   const auto done = perdure::testing::run({EXAMPLE_PROGRAM, "--foreground", "--", "no-such-program"},
-                                          {.env = {{"RUNTIME_DIRECTORY", dir.path()}}});
+                                          {.env = {{"RUNTIME_DIRECTORY", dir.path()}, {"LOGS_DIRECTORY", dir.path()}}});
   EXPECT_NE(done.output.find("no-such-program"), std::string::npos) << done.output;
   EXPECT_NE(done.output.find("ENOENT"), std::string::npos) << done.output;
 }

@@ -10,7 +10,8 @@ using perdure::testing::TempDir;
 
 TEST(Watchdog, ABodyThatHangsIsNoticed) {
   TempDir dir;
-  const perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}}, .working_directory = dir.path()};
+  const perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}, {"LOGS_DIRECTORY", dir.path()}},
+                                              .working_directory = dir.path()};
   Process program{{EXAMPLE_PROGRAM, "--foreground", "--hang-at=3"}, here};
   ASSERT_TRUE(program.wait_for_output("counts as stuck")) << program.output();
   const auto health = perdure::testing::run({EXAMPLE_PROGRAM, "health"}, here);
@@ -22,7 +23,8 @@ TEST(Watchdog, ABodyThatHangsIsNoticed) {
 
 TEST(Watchdog, ABodyThatWaitsIsHealthy) {
   TempDir dir;
-  const perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}}, .working_directory = dir.path()};
+  const perdure::testing::ProcessOptions here{.env = {{"RUNTIME_DIRECTORY", dir.path()}, {"LOGS_DIRECTORY", dir.path()}},
+                                              .working_directory = dir.path()};
   Process program{{EXAMPLE_PROGRAM, "--foreground"}, here};
   ASSERT_TRUE(eventually([&] { return perdure::testing::read_file(dir / "watchdog.health").has_value(); }));
   EXPECT_TRUE(eventually([&] { return perdure::testing::run({EXAMPLE_PROGRAM, "health"}, here).status.success(); }));
