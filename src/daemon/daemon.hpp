@@ -72,8 +72,16 @@ class Daemon {
   // ── What the Context asks for ──
   void body_is_ready();
   void request_stop(StopReason reason) noexcept;
-  [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_acquire); }
-  [[nodiscard]] StopReason stop_reason() const noexcept { return stop_reason_.load(std::memory_order_acquire); }
+  /// Also between a signal's handler and the control thread: the kernel prefers the main thread for signals, whose wait the
+  /// handler interrupts, so the body need not be woken by way of another thread.
+  [[nodiscard]] bool stopping() const noexcept {
+    return stopping_.load(std::memory_order_acquire) || daemon::Signals::stop_signal() != 0;
+  }
+  [[nodiscard]] StopReason stop_reason() const noexcept {
+    const StopReason reason = stop_reason_.load(std::memory_order_acquire);
+    if (reason != StopReason::None || daemon::Signals::stop_signal() == 0) return reason;
+    return daemon::Signals::stop_signal() == SIGINT ? StopReason::Int : StopReason::Term;
+  }
   [[nodiscard]] int stop_fd() const noexcept { return stop_event_.get(); }
   std::stop_token stop_token() noexcept;
   [[nodiscard]] Heartbeat* heartbeat() noexcept { return heartbeat_ ? &*heartbeat_ : nullptr; }

@@ -18,6 +18,7 @@ constexpr unsigned stops_that_kill = 3;
 // What the handler may touch: lock-free atomics and one descriptor.
 std::atomic<int> event_fd{-1};
 std::atomic<unsigned> terms{0}, ints{0}, stops{0};
+std::atomic<int> last_stop{0};
 std::atomic<bool> hup{false}, usr1{false}, usr2{false};
 static_assert(std::atomic<unsigned>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
@@ -41,6 +42,7 @@ extern "C" void perdure_signal_handler(int number) {
     case SIGUSR2: usr2.store(true, std::memory_order_relaxed); break;
     default: break;
   }
+  if (number == SIGTERM || number == SIGINT) last_stop.store(number, std::memory_order_relaxed);
   if ((number == SIGTERM || number == SIGINT) && stops.fetch_add(1, std::memory_order_relaxed) + 1 >= stops_that_kill)
     ::_exit(128 + number);
   poke(event_fd.load(std::memory_order_relaxed));
@@ -53,6 +55,7 @@ Result<Signals> Signals::install() {
   UniqueFd event{os::sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   if (!event) return Error::from_errno(errno, "make a wake-up descriptor");
   for (auto* counter : {&terms, &ints, &stops}) counter->store(0);
+  last_stop.store(0);
   for (auto* flag : {&hup, &usr1, &usr2}) flag->store(false);
   event_fd.store(event.get());
 
@@ -89,6 +92,8 @@ void Signals::catch_signals() noexcept {
   // This cannot fail: the numbers are valid and none is KILL or STOP (sigaction(2)).
   for (const int number : handled) (void)os::sys::sigaction(number, &action, nullptr);
 }
+
+int Signals::stop_signal() noexcept { return last_stop.load(std::memory_order_relaxed); }
 
 void Signals::wake() const noexcept { poke(event_.get()); }
 

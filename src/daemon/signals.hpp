@@ -40,6 +40,8 @@ class Signals {
   /// Readable when something arrived; also the daemon's wake-up: wake() makes it readable.
   [[nodiscard]] int fd() const noexcept { return event_.get(); }
   void wake() const noexcept;
+  /// The last TERM or INT that arrived, also after it was taken; 0 for none. Async-signal-safe, from any thread.
+  [[nodiscard]] static int stop_signal() noexcept;
   /// Empties fd() and gives what arrived.
   Arrived take() noexcept;
 
