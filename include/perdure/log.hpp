@@ -1,7 +1,8 @@
 // Log: what a daemon says, to where its environment expects it.
 //
 // One line per call; control characters in it come out escaped (\n, \x1b), so that no input can forge a line. Never throws,
-// never blocks on a full disk or a dead syslog: what could not be written is counted and said once it works again.
+// never blocks on a full disk, a dead syslog or a stderr that nobody reads (such a line is given up after 100 ms): what could not
+// be written is counted and said once it works again.
 // Before a sink is set, lines are kept in memory (256 at most, the oldest dropped and counted) and replayed into the
 // first one. A message over 32 KiB is cut, visibly.
 // Thread safety: all calls, from any thread. Fork: only while no other thread logs. Signal safety: none.
