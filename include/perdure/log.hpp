@@ -1,7 +1,7 @@
 // Log: what a daemon says, to where its environment expects it.
 //
 // One line per call; control characters in it come out escaped (\n, \x1b), so that no input can forge a line. Never throws,
-// never blocks on a full disk, a dead syslog or a stderr that nobody reads (such a line is given up after 100 ms): what could not
+// never blocks on a full disk, a dead syslog or a stderr that nobody reads (waited for once, 1 s at most): what could not
 // be written is counted and said once it works again.
 // Before a sink is set, lines are kept in memory (256 at most, the oldest dropped and counted) and replayed into the
 // first one. A message over 32 KiB is cut, visibly.

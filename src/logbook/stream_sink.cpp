@@ -15,15 +15,15 @@
 namespace perdure::logbook {
 namespace {
 
-constexpr int reader_wait_ms = 100;
+constexpr int reader_wait_ms = 1000;
 
 // stderr is shared with whoever started us: it may block (a pipe that nobody reads, a terminal after Ctrl-S) or not, and what we
 // set on it they would have too. So each part is at most what a writable pipe takes whole, and is written only once it is
-// writable: a reader that sleeps costs lines, which are counted, and never the thread that logs.
-Result<void> write_whole(int fd, std::string_view bytes) {
+// writable: a reader that sleeps costs lines, which are counted, and the thread that logs one wait, not one for each line.
+Result<void> write_whole(int fd, std::string_view bytes, int wait_ms) {
   while (!bytes.empty()) {
     pollfd before{.fd = fd, .events = POLLOUT, .revents = 0};
-    if (os::sys::poll(&before, 1, reader_wait_ms) == 0) return Error::from_errno(EAGAIN, "write to", "standard error");
+    if (os::sys::poll(&before, 1, wait_ms) == 0) return Error::from_errno(EAGAIN, "write to", "standard error");
     const ssize_t written = os::sys::write(fd, bytes.data(), std::min<std::size_t>(bytes.size(), PIPE_BUF));
     if (written >= 0) {
       bytes.remove_prefix(static_cast<std::size_t>(written));
@@ -46,7 +46,9 @@ class StreamSink final : public detail::Sink {
   Result<void> write(const LogLine& line) noexcept override {
     return without_throwing([&] {
       compose(line);
-      return write_whole(fd_, buffer_);
+      auto written = write_whole(fd_, buffer_, is_stalled_ ? 0 : reader_wait_ms);
+      is_stalled_ = !written;
+      return written;
     });
   }
 
@@ -64,6 +66,7 @@ class StreamSink final : public detail::Sink {
   }
 
   int fd_;
+  bool is_stalled_ = false;  // the last line found no reader
   StreamStyle style_;
   LogFormat format_;
   std::string name_;
