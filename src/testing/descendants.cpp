@@ -69,21 +69,40 @@ bool descends_from(const std::map<pid_t, ProcessEntry>& processes, pid_t pid, pi
   return false;
 }
 
-bool carries(pid_t pid, std::string_view mark) {
-  const std::optional<std::string> environment = read_file("/proc/" + std::to_string(pid) + "/environ");
-  if (!environment) return false;
+enum class Carries { No, Yes, NotSaidYet };
+
+/// Where the environment of `pid` ends in its memory (proc_pid_stat(5), field 51): 0 in the middle of an exec, another after it.
+std::string environment_end(const std::string& directory) {
+  const std::string stat = read_file(directory + "/stat").value_or("");
+  std::size_t at = stat.rfind(')');
+  for (int field = 2; field < 51 && at != std::string::npos; ++field) at = stat.find(' ', at + 1);
+  return at == std::string::npos ? "0" : stat.substr(at + 1, stat.find(' ', at + 1) - at - 1);
+}
+
+Carries carries(pid_t pid, std::string_view mark) {
+  const std::string directory = "/proc/" + std::to_string(pid);
+  const std::string end_before = environment_end(directory);
+  const std::optional<std::string> environment = read_file(directory + "/environ");
+  if (!environment) return Carries::No;
+  // An exec empties it for a while, and it may have begun or ended between our looks.
+  if (environment->empty() && (end_before == "0" || environment_end(directory) != end_before)) return Carries::NotSaidYet;
   const std::string wanted = std::string{mark_variable} + "=" + std::string{mark};
   for (std::size_t start = 0; start < environment->size();) {
     const std::size_t end = std::min(environment->find('\0', start), environment->size());
     const std::string_view variable = std::string_view{*environment}.substr(start, end - start);
-    if (variable == wanted || (variable.starts_with(wanted) && variable[wanted.size()] == '/')) return true;
+    if (variable == wanted || (variable.starts_with(wanted) && variable[wanted.size()] == '/')) return Carries::Yes;
     start = end + 1;
   }
-  return false;
+  return Carries::No;
 }
 
-std::vector<UniqueFd> find_living(std::string_view mark, pid_t root) {
+struct Living {
   std::vector<UniqueFd> found;
+  bool complete = true;  // false: some did not say yet whose they are
+};
+
+Living find_living(std::string_view mark, pid_t root) {
+  Living living;
   const std::map<pid_t, ProcessEntry> processes = all_processes();
   for (const auto& [pid, entry] : processes) {
     if (entry.state == 'Z' || entry.state == 'X' || !descends_from(processes, pid, ::getpid())) continue;
@@ -92,9 +111,11 @@ std::vector<UniqueFd> find_living(std::string_view mark, pid_t root) {
     const auto again = look_up(pid);
     if (!pidfd || !again || again->parent != entry.parent) continue;
     const bool under_root = root > 0 && (pid == root || descends_from(processes, pid, root));
-    if (under_root || carries(pid, mark)) found.push_back(std::move(pidfd));
+    const Carries marked = under_root ? Carries::Yes : carries(pid, mark);
+    if (marked == Carries::Yes) living.found.push_back(std::move(pidfd));
+    if (marked == Carries::NotSaidYet) living.complete = false;
   }
-  return found;
+  return living;
 }
 
 bool has_children() noexcept {
@@ -139,8 +160,8 @@ void end_all(std::string_view mark, pid_t root, UniqueFd root_fd) {
   std::vector<UniqueFd> dying;
   const auto deadline = Clock::now() + kill_limit;
   while (has_children()) {
-    std::vector<UniqueFd> living = find_living(mark, root);
-    const bool found_none = living.empty();
+    auto [living, complete] = find_living(mark, root);
+    const bool found_none = complete && living.empty();
     if (root_fd) living.push_back(std::move(root_fd));
     for (UniqueFd& pidfd : living) {
       send_signal(pidfd, SIGKILL);
