@@ -80,10 +80,13 @@ class PERDURE_EXPORT ControlClient {
   static Result<ControlClient> connect(const std::string& path, std::chrono::milliseconds within = std::chrono::seconds{5});
   /// Asks and waits for the answer. On failure (closed, not in time, not JSON): the connection is of no further use.
   Result<Reply> request(std::string_view verb, std::string_view text, std::chrono::milliseconds within);
+  /// The same with a whole request: a JSON object with "verb", on one line, for commands that take more than a text.
+  Result<Reply> request_object(std::string_view object, std::chrono::milliseconds within);
   [[nodiscard]] int fd() const noexcept { return socket_.get(); }
 
  private:
   explicit ControlClient(UniqueFd socket) : socket_(std::move(socket)) {}
+  Result<Reply> send_line(const std::string& line, std::chrono::milliseconds within);
   UniqueFd socket_;
   std::string unread_;
 };

@@ -63,7 +63,9 @@ class Parser {
   explicit Parser(std::string_view source) : source_(source) {}
 
   Parsed<IniFile> parse(std::string_view text) {
-    if (is_readable(text)) {
+    if (auto unreadable = fault_of_whole_text(text, source_)) {
+      faults_.add(*std::move(unreadable));
+    } else {
       base::remove_prefix(text, "\xEF\xBB\xBF");
       while (!text.empty() && !faults_.is_cut()) {
         const std::size_t end = std::min(text.find('\n'), text.size());
@@ -81,31 +83,6 @@ class Parser {
   void fault(std::size_t offset, std::string message) {
     faults_.add(
         {.source = source_, .line = line_number_, .column = column_at(line_, offset), .message = std::move(message)});
-  }
-
-  bool is_readable(std::string_view text) {
-    if (text.size() > ini_bytes_max) {
-      faults_.add({.source = source_,
-                   .message = "the file has " + std::to_string(text.size()) + " bytes; at most " +
-                              std::to_string(ini_bytes_max) + " are read"});
-      return false;
-    }
-    const std::size_t nul = text.find('\0');
-    // Without its mark, UTF-16 of a Latin text has a NUL in one of the first two bytes.
-    if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF") || nul < 2) {
-      line_number_ = 1;
-      fault(0, nul < 2 && text.size() < 4 ? "a NUL byte; this is no text" : "the file is UTF-16; save it as UTF-8");
-      return false;
-    }
-    if (nul != npos) {
-      const std::size_t newline = text.substr(0, nul).rfind('\n');
-      const std::size_t start = newline == npos ? 0 : newline + 1;
-      line_number_ = 1 + static_cast<int>(std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(nul), '\n'));
-      line_ = text.substr(start, nul - start);
-      fault(nul - start, "a NUL byte; this is no text");
-      return false;
-    }
-    return true;
   }
 
   void read_line() {
@@ -224,6 +201,31 @@ class Parser {
 };
 
 }  // namespace
+
+std::optional<Diagnostic> fault_of_whole_text(std::string_view text, std::string_view source) {
+  Diagnostic fault{.source = std::string{source}};
+  if (text.size() > ini_bytes_max) {
+    fault.message = "the file has " + std::to_string(text.size()) + " bytes; at most " + std::to_string(ini_bytes_max) +
+                    " are read";
+    return fault;
+  }
+  const std::size_t nul = text.find('\0');
+  // Without its mark, UTF-16 of a Latin text has a NUL in one of the first two bytes.
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF") || nul < 2) {
+    fault.line = 1;
+    fault.column = 1;
+    fault.message = nul < 2 && text.size() < 4 ? "a NUL byte; this is no text" : "the file is UTF-16; save it as UTF-8";
+    return fault;
+  }
+  if (nul == npos) return std::nullopt;
+  const std::string_view before = text.substr(0, nul);
+  const std::size_t newline = before.rfind('\n');
+  const std::size_t start = newline == npos ? 0 : newline + 1;
+  fault.line = 1 + static_cast<int>(std::count(before.begin(), before.end(), '\n'));
+  fault.column = column_at(before.substr(start), nul - start);
+  fault.message = "a NUL byte; this is no text";
+  return fault;
+}
 
 Parsed<IniFile> parse_ini(std::string_view text, std::string_view source) { return Parser{source}.parse(text); }
 

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,6 +49,9 @@ struct IniFile {
   /// In the file's order, as often as a header is there; the nameless one is always the first.
   std::vector<IniSection> sections{IniSection{}};
 };
+
+/// Why nothing of a text can be read: more than ini_bytes_max, UTF-16, a NUL byte.
+std::optional<Diagnostic> fault_of_whole_text(std::string_view text, std::string_view source);
 
 /// Ensures: a faulty line is left out, the others are there. A text that is too large, UTF-16 or has a NUL gives nothing.
 Parsed<IniFile> parse_ini(std::string_view text, std::string_view source);

@@ -136,12 +136,19 @@ Result<ControlClient> ControlClient::connect(const std::string& path, millisecon
 }
 
 Result<Reply> ControlClient::request(std::string_view verb, std::string_view text, milliseconds within) {
+  return send_line(wire::control_request(verb, text), within);
+}
+
+Result<Reply> ControlClient::request_object(std::string_view object, milliseconds within) {
+  return send_line(std::string{object} + '\n', within);
+}
+
+Result<Reply> ControlClient::send_line(const std::string& line, milliseconds within) {
   if (!socket_) return Error{"the connection to the daemon is closed; connect again", ENOTCONN};
-  const std::string request = wire::control_request(verb, text);
-  if (request.size() > wire::control_request_max + 1) {
+  if (line.size() > wire::control_request_max + 1) {
     return Error{fmt::format("the request is longer than {} bytes; nothing was sent", wire::control_request_max), EMSGSIZE};
   }
-  auto reply = exchange(socket_.get(), unread_, request, within);
+  auto reply = exchange(socket_.get(), unread_, line, within);
   if (!reply) socket_.reset();  // an answer that comes late would be taken for the next one's
   return reply;
 }

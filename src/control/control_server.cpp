@@ -299,7 +299,8 @@ void ControlServer::reply(std::uint64_t id, const Reply& reply) {
   const std::uint64_t key = waiting->second;
   state_->in_flight.erase(waiting);
   if (const auto client = state_->clients.find(key); client != state_->clients.end()) {
-    client->second.connection.answer(id, {.ok = reply.ok, .text = reply.message, .data = reply.json});
+    client->second.connection.answer(
+        id, {.ok = reply.ok, .text = reply.message, .data = reply.json, .data_is_sound = reply.json_is_sound});
     client->second.connection.send(Clock::now());
   }
   state_->settle();

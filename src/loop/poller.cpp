@@ -51,14 +51,29 @@ Result<void> Poller::control(int operation, int fd, Interest interest, Token tok
   return Error::from_errno(errno, attempt, "descriptor " + std::to_string(fd));
 }
 
-Result<std::size_t> Poller::wait(std::optional<Instant> deadline, std::span<Readiness> out) {
+namespace {
+
+/// epoll_wait(2) to the nanosecond, where the kernel has it.
+int wait_exactly(int set, epoll_event* events, int most, Instant deadline, Instant now) noexcept {
+  const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(std::max(deadline, now) - now).count();
+  const timespec timeout{static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
+  const int count = os::sys::epoll_pwait2(set, events, most, &timeout);
+  if (count >= 0 || errno != ENOSYS) return count;
+  return os::sys::epoll_wait(set, events, most, timeout_ms(deadline, now));
+}
+
+}  // namespace
+
+Result<std::size_t> Poller::wait(std::optional<Instant> deadline, std::span<Readiness> out, Precision precision) {
   PERDURE_ASSERT(!out.empty(), "there is room for at least one fact");
   std::array<epoll_event, batch_max> events;
   const int most = static_cast<int>(std::min(out.size(), batch_max));
   int count = 0;
   do {
-    const int timeout = timeout_ms(deadline, os::monotonic_now());
-    count = os::sys::epoll_wait(set_.get(), events.data(), most, timeout);
+    const Instant now = os::monotonic_now();
+    count = deadline && precision == Precision::Nanoseconds
+                ? wait_exactly(set_.get(), events.data(), most, *deadline, now)
+                : os::sys::epoll_wait(set_.get(), events.data(), most, timeout_ms(deadline, now));
     if (count < 0 && errno == EINTR) return std::size_t{0};
     if (count < 0) return Error::from_errno(errno, "wait for events");
     // A deadline further away than an int of milliseconds takes several waits.

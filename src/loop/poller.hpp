@@ -37,6 +37,10 @@ struct Readiness {
   bool broken = false;  ///< an error is pending, or the other side hung up altogether
 };
 
+/// How late a deadline may be told. Nanoseconds needs Linux 5.11 (before, it is as Milliseconds) and a thread whose timer slack is
+/// small (PR_SET_TIMERSLACK); it makes the loop wake more often where deadlines are close together.
+enum class Precision { Milliseconds, Nanoseconds };
+
 /// Most facts in one batch, however large the caller's space.
 inline constexpr std::size_t batch_max = 64;
 
@@ -51,7 +55,8 @@ class Poller {
 
   /// Waits until there are facts, or `deadline` has passed (never returns before it without one), or a signal was handled; without
   /// a deadline, for ever. Returns how many facts are in `out`: 0 at the deadline and after a signal.
-  Result<std::size_t> wait(std::optional<Instant> deadline, std::span<Readiness> out);
+  Result<std::size_t> wait(std::optional<Instant> deadline, std::span<Readiness> out,
+                           Precision precision = Precision::Milliseconds);
 
   /// Readable when a batch waits, to nest it in another loop.
   [[nodiscard]] int fd() const noexcept { return set_.get(); }

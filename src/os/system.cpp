@@ -2,6 +2,9 @@
 
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -19,6 +22,9 @@
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -30,39 +36,86 @@ std::atomic<FaultHook> fault_hook{nullptr};
 static_assert(std::atomic<FaultHook>::is_always_lock_free, "the seam is used in signal handlers");
 
 constexpr const char* call_names[] = {
-    "open",          "openat",
-    "close",         "read",
-    "write",         "pread",
-    "readv",         "writev",
-    "lseek",         "ftruncate",
-    "fsync",         "stat",
-    "lstat",         "fstat",
-    "fchmod",        "fchown",
-    "mkdir",         "rmdir",
-    "unlink",        "rename",
-    "link",          "readlink",
-    "access",        "chdir",
-    "umask",         "dup2",
-    "dup3",          "fcntl",
-    "flock",         "pipe2",
-    "close_range",   "opendir",
-    "socket",        "bind",
-    "listen",        "accept4",
-    "connect",       "shutdown",
-    "getsockopt",    "setsockopt",
-    "sendto",        "sendmsg",
-    "recv",          "recvmsg",
-    "socketpair",    "epoll_create1",
-    "epoll_ctl",     "epoll_wait",
-    "poll",          "ppoll",
-    "eventfd",       "signalfd",
-    "sigaction",     "sigprocmask",
-    "sigtimedwait",  "prctl",
-    "fork",          "setsid",
-    "setpgid",       "waitid",
-    "pidfd_open",    "pidfd_send_signal",
-    "clone",         "execve",
-    "clock_gettime", "getrandom",
+    "open",
+    "openat",
+    "close",
+    "read",
+    "write",
+    "pread",
+    "pwrite",
+    "readv",
+    "writev",
+    "lseek",
+    "splice",
+    "tee",
+    "ioctl",
+    "ftruncate",
+    "fsync",
+    "stat",
+    "lstat",
+    "fstat",
+    "fstatat",
+    "fchmod",
+    "fchown",
+    "mkdir",
+    "mkdirat",
+    "rmdir",
+    "unlink",
+    "unlinkat",
+    "rename",
+    "link",
+    "readlink",
+    "access",
+    "chdir",
+    "umask",
+    "dup2",
+    "dup3",
+    "fcntl",
+    "flock",
+    "pipe2",
+    "close_range",
+    "opendir",
+    "fdopendir",
+    "socket",
+    "bind",
+    "listen",
+    "accept4",
+    "connect",
+    "shutdown",
+    "getsockopt",
+    "setsockopt",
+    "sendto",
+    "sendmsg",
+    "recv",
+    "recvmsg",
+    "socketpair",
+    "epoll_create1",
+    "epoll_ctl",
+    "epoll_wait",
+    "epoll_pwait2",
+    "poll",
+    "ppoll",
+    "inotify_init1",
+    "inotify_add_watch",
+    "inotify_rm_watch",
+    "memfd_create",
+    "execveat",
+    "eventfd",
+    "signalfd",
+    "sigaction",
+    "sigprocmask",
+    "sigtimedwait",
+    "prctl",
+    "fork",
+    "setsid",
+    "setpgid",
+    "waitid",
+    "pidfd_open",
+    "pidfd_send_signal",
+    "clone",
+    "execve",
+    "clock_gettime",
+    "getrandom",
 };
 static_assert(std::size(call_names) == static_cast<std::size_t>(Call::count_), "every call has its name");
 
@@ -123,6 +176,9 @@ ssize_t write(int fd, const void* data, std::size_t size) noexcept {
 ssize_t pread(int fd, void* buffer, std::size_t size, off_t offset) noexcept {
   return repeated(Call::pread, [=] { return ::pread(fd, buffer, size, offset); });
 }
+ssize_t pwrite(int fd, const void* data, std::size_t size, off_t offset) noexcept {
+  return repeated(Call::pwrite, [=] { return ::pwrite(fd, data, size, offset); });
+}
 ssize_t readv(int fd, const iovec* parts, int count) noexcept {
   return repeated(Call::readv, [=] { return ::readv(fd, parts, count); });
 }
@@ -131,6 +187,15 @@ ssize_t writev(int fd, const iovec* parts, int count) noexcept {
 }
 off_t lseek(int fd, off_t offset, int whence) noexcept {
   return guarded(Call::lseek, [=] { return ::lseek(fd, offset, whence); });
+}
+ssize_t splice(int from, int to, std::size_t size, unsigned flags) noexcept {
+  return repeated(Call::splice, [=] { return ::splice(from, nullptr, to, nullptr, size, flags); });
+}
+ssize_t tee(int from, int to, std::size_t size, unsigned flags) noexcept {
+  return repeated(Call::tee, [=] { return ::tee(from, to, size, flags); });
+}
+int ioctl(int fd, unsigned long request, int* value) noexcept {
+  return guarded(Call::ioctl, [=] { return ::ioctl(fd, request, value); });
 }
 int ftruncate(int fd, off_t size) noexcept {
   return repeated(Call::ftruncate, [=] { return ::ftruncate(fd, size); });
@@ -147,6 +212,9 @@ int lstat(const char* path, struct stat* status) noexcept {
 int fstat(int fd, struct stat* status) noexcept {
   return guarded(Call::fstat, [=] { return ::fstat(fd, status); });
 }
+int fstatat(int dir, const char* path, struct stat* status, int flags) noexcept {
+  return guarded(Call::fstatat, [=] { return ::fstatat(dir, path, status, flags); });
+}
 int fchmod(int fd, mode_t mode) noexcept {
   return guarded(Call::fchmod, [=] { return ::fchmod(fd, mode); });
 }
@@ -156,11 +224,17 @@ int fchown(int fd, uid_t user, gid_t group) noexcept {
 int mkdir(const char* path, mode_t mode) noexcept {
   return guarded(Call::mkdir, [=] { return ::mkdir(path, mode); });
 }
+int mkdirat(int dir, const char* path, mode_t mode) noexcept {
+  return guarded(Call::mkdirat, [=] { return ::mkdirat(dir, path, mode); });
+}
 int rmdir(const char* path) noexcept {
   return guarded(Call::rmdir, [=] { return ::rmdir(path); });
 }
 int unlink(const char* path) noexcept {
   return guarded(Call::unlink, [=] { return ::unlink(path); });
+}
+int unlinkat(int dir, const char* path, int flags) noexcept {
+  return guarded(Call::unlinkat, [=] { return ::unlinkat(dir, path, flags); });
 }
 int rename(const char* from, const char* to) noexcept {
   return guarded(Call::rename, [=] { return ::rename(from, to); });
@@ -206,6 +280,13 @@ DIR* opendir(const char* path) noexcept {
     return nullptr;
   }
   return ::opendir(path);
+}
+DIR* fdopendir(int fd) noexcept {
+  if (const int error = injected_fault(Call::fdopendir)) {
+    errno = error;
+    return nullptr;
+  }
+  return ::fdopendir(fd);
 }
 
 int socket(int domain, int type, int protocol) noexcept {
@@ -257,11 +338,29 @@ int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
 int epoll_wait(int epoll, epoll_event* events, int max, int timeout_ms) noexcept {
   return guarded(Call::epoll_wait, [=] { return ::epoll_wait(epoll, events, max, timeout_ms); });
 }
+int epoll_pwait2(int epoll, epoll_event* events, int max, const timespec* timeout) noexcept {
+  // glibc has a wrapper since 2.35 only. The mask's size is not looked at where there is no mask.
+  return guarded(Call::epoll_pwait2, [=] {
+    return static_cast<int>(::syscall(SYS_epoll_pwait2, epoll, events, max, timeout, nullptr, std::size_t{0}));
+  });
+}
 int poll(pollfd* fds, nfds_t count, int timeout_ms) noexcept {
   return guarded(Call::poll, [=] { return ::poll(fds, count, timeout_ms); });
 }
 int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) noexcept {
   return guarded(Call::ppoll, [=] { return ::ppoll(fds, count, timeout, mask); });
+}
+int inotify_init1(int flags) noexcept {
+  return guarded(Call::inotify_init1, [=] { return ::inotify_init1(flags); });
+}
+int inotify_add_watch(int fd, const char* path, std::uint32_t mask) noexcept {
+  return guarded(Call::inotify_add_watch, [=] { return ::inotify_add_watch(fd, path, mask); });
+}
+int inotify_rm_watch(int fd, int watch) noexcept {
+  return guarded(Call::inotify_rm_watch, [=] { return ::inotify_rm_watch(fd, watch); });
+}
+int memfd_create(const char* name, unsigned flags) noexcept {
+  return guarded(Call::memfd_create, [=] { return ::memfd_create(name, flags); });
 }
 int eventfd(unsigned value, int flags) noexcept {
   return guarded(Call::eventfd, [=] { return ::eventfd(value, flags); });
@@ -297,6 +396,12 @@ pid_t setsid() noexcept {
 }
 int setpgid(pid_t pid, pid_t group) noexcept {
   return guarded(Call::setpgid, [=] { return ::setpgid(pid, group); });
+}
+int execve(const char* program, char* const arguments[], char* const environment[]) noexcept {
+  return guarded(Call::execve, [=] { return ::execve(program, arguments, environment); });
+}
+int execveat(int fd, char* const arguments[], char* const environment[]) noexcept {
+  return guarded(Call::execveat, [=] { return ::execveat(fd, "", arguments, environment, AT_EMPTY_PATH); });
 }
 int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept {
   return repeated(Call::waitid, [=] { return ::waitid(type, id, info, options); });

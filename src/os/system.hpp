@@ -37,19 +37,26 @@ enum class Call : std::uint8_t {
   read,
   write,
   pread,
+  pwrite,
   readv,
   writev,
   lseek,
+  splice,
+  tee,
+  ioctl,
   ftruncate,
   fsync,
   stat,
   lstat,
   fstat,
+  fstatat,
   fchmod,
   fchown,
   mkdir,
+  mkdirat,
   rmdir,
   unlink,
+  unlinkat,
   rename,
   link,
   readlink,
@@ -63,6 +70,7 @@ enum class Call : std::uint8_t {
   pipe2,
   close_range,
   opendir,
+  fdopendir,
   socket,
   bind,
   listen,
@@ -79,8 +87,14 @@ enum class Call : std::uint8_t {
   epoll_create1,
   epoll_ctl,
   epoll_wait,
+  epoll_pwait2,
   poll,
   ppoll,
+  inotify_init1,
+  inotify_add_watch,
+  inotify_rm_watch,
+  memfd_create,
+  execveat,
   eventfd,
   signalfd,
   sigaction,
@@ -104,7 +118,7 @@ enum class Call : std::uint8_t {
 using FaultHook = int (*)(Call) noexcept;
 /// Tests only. nullptr (the default) lets everything happen. Returns the previous hook.
 FaultHook set_fault_hook(FaultHook hook) noexcept;
-/// What the hook answers to `call`, for the one place that cannot be a function here: process/spawn.cpp (clone, execve).
+/// What the hook answers to `call`, for the one place that cannot call a function here: process/spawn.cpp (clone, execve).
 int injected_fault(Call call) noexcept;
 /// "open", "close_range", …
 const char* call_name(Call call) noexcept;
@@ -114,22 +128,30 @@ namespace sys {
 int open(const char* path, int flags, mode_t mode = 0) noexcept;             // repeats EINTR
 int openat(int dir, const char* path, int flags, mode_t mode = 0) noexcept;  // repeats EINTR
 int close(int fd) noexcept;  // never repeats: the descriptor is gone, also when it fails, and also when a hook lets it fail
-ssize_t read(int fd, void* buffer, std::size_t size) noexcept;                 // repeats EINTR
-ssize_t write(int fd, const void* data, std::size_t size) noexcept;            // repeats EINTR
-ssize_t pread(int fd, void* buffer, std::size_t size, off_t offset) noexcept;  // repeats EINTR
-ssize_t readv(int fd, const iovec* parts, int count) noexcept;                 // repeats EINTR
-ssize_t writev(int fd, const iovec* parts, int count) noexcept;                // repeats EINTR
+ssize_t read(int fd, void* buffer, std::size_t size) noexcept;                      // repeats EINTR
+ssize_t write(int fd, const void* data, std::size_t size) noexcept;                 // repeats EINTR
+ssize_t pread(int fd, void* buffer, std::size_t size, off_t offset) noexcept;       // repeats EINTR
+ssize_t pwrite(int fd, const void* data, std::size_t size, off_t offset) noexcept;  // repeats EINTR
+ssize_t readv(int fd, const iovec* parts, int count) noexcept;                      // repeats EINTR
+ssize_t writev(int fd, const iovec* parts, int count) noexcept;                     // repeats EINTR
 off_t lseek(int fd, off_t offset, int whence) noexcept;
+/// At both files' own positions. Repeats EINTR.
+ssize_t splice(int from, int to, std::size_t size, unsigned flags) noexcept;
+ssize_t tee(int from, int to, std::size_t size, unsigned flags) noexcept;  // repeats EINTR
+int ioctl(int fd, unsigned long request, int* value) noexcept;
 int ftruncate(int fd, off_t size) noexcept;  // repeats EINTR
 int fsync(int fd) noexcept;                  // repeats EINTR
 int stat(const char* path, struct stat* status) noexcept;
 int lstat(const char* path, struct stat* status) noexcept;
 int fstat(int fd, struct stat* status) noexcept;
+int fstatat(int dir, const char* path, struct stat* status, int flags) noexcept;
 int fchmod(int fd, mode_t mode) noexcept;
 int fchown(int fd, uid_t user, gid_t group) noexcept;
 int mkdir(const char* path, mode_t mode) noexcept;
+int mkdirat(int dir, const char* path, mode_t mode) noexcept;
 int rmdir(const char* path) noexcept;
 int unlink(const char* path) noexcept;
+int unlinkat(int dir, const char* path, int flags) noexcept;
 int rename(const char* from, const char* to) noexcept;
 int link(const char* from, const char* to) noexcept;
 ssize_t readlink(const char* path, char* buffer, std::size_t size) noexcept;
@@ -143,6 +165,7 @@ int flock(int fd, int operation) noexcept;  // repeats EINTR
 int pipe2(int fds[2], int flags) noexcept;
 int close_range(unsigned first, unsigned last, unsigned flags) noexcept;  // Linux 5.9
 DIR* opendir(const char* path) noexcept;
+DIR* fdopendir(int fd) noexcept;  // owns `fd` only when it succeeds
 
 int socket(int domain, int type, int protocol) noexcept;
 int bind(int fd, const sockaddr* address, socklen_t length) noexcept;
@@ -161,8 +184,15 @@ int socketpair(int domain, int type, int protocol, int fds[2]) noexcept;
 int epoll_create1(int flags) noexcept;
 int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept;
 int epoll_wait(int epoll, epoll_event* events, int max, int timeout_ms) noexcept;  // does not repeat EINTR
-int poll(pollfd* fds, nfds_t count, int timeout_ms) noexcept;                      // does not repeat EINTR
+/// Linux 5.11; no timeout: for ever. Does not repeat EINTR. A timeout is exact only where the thread's timer slack is
+/// (PR_SET_TIMERSLACK); by default it is 50 us late.
+int epoll_pwait2(int epoll, epoll_event* events, int max, const timespec* timeout) noexcept;
+int poll(pollfd* fds, nfds_t count, int timeout_ms) noexcept;  // does not repeat EINTR
 int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) noexcept;
+int inotify_init1(int flags) noexcept;
+int inotify_add_watch(int fd, const char* path, std::uint32_t mask) noexcept;
+int inotify_rm_watch(int fd, int watch) noexcept;
+int memfd_create(const char* name, unsigned flags) noexcept;  // Linux 3.17
 int eventfd(unsigned value, int flags) noexcept;
 int signalfd(int fd, const sigset_t* mask, int flags) noexcept;
 
@@ -176,6 +206,10 @@ int prctl(int option, unsigned long argument) noexcept;
 pid_t fork() noexcept;
 pid_t setsid() noexcept;
 int setpgid(pid_t pid, pid_t group) noexcept;
+/// For a program that replaces itself; one that starts another uses process/spawn.hpp.
+int execve(const char* program, char* const arguments[], char* const environment[]) noexcept;
+/// The program is the open file `fd` (execveat(2) with AT_EMPTY_PATH).
+int execveat(int fd, char* const arguments[], char* const environment[]) noexcept;
 int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept;  // repeats EINTR
 int pidfd_open(pid_t pid, unsigned flags) noexcept;                         // Linux 5.3; refuses pid <= 0 with EINVAL
 /// Linux 5.1. Refuses pidfd < 0 with EBADF.

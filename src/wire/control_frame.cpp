@@ -196,7 +196,7 @@ std::string control_answer(Dialect dialect, const ControlAnswer& answer) {
   if (bytes.size() > control_answer_max) {
     return instead(fmt::format("it has {} bytes, the limit is {}", bytes.size(), control_answer_max));
   }
-  if (dialect == Dialect::Json && !answer.data.empty()) {
+  if (dialect == Dialect::Json && !answer.data.empty() && !answer.data_is_sound) {
     // Twice: `data` must be one value by itself (`1,"ok":true` is none), and the whole one that its reader will accept.
     if (!nlohmann::json::accept(answer.data)) return instead("its data is not valid JSON");
     ObjectReader reader{"answer", control_answer_depth_max};

@@ -45,7 +45,8 @@ struct ControlRequest {
 struct ControlAnswer {
   bool ok = true;
   std::string text{};
-  std::string data{};  ///< a JSON value; empty: none
+  std::string data{};          ///< a JSON value; empty: none
+  bool data_is_sound = false;  ///< its maker vouches for it, as JSON and as shallow enough: it is not looked at again
 };
 
 /// How a request that begins with `line` (whole or not) wants to be answered.
