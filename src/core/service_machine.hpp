@@ -1,0 +1,87 @@
+// The life of one service: a state × trigger table of small transitions.
+//
+// The table in service_machine.cpp is the whole of it. A cell is a transition, or the rule by which the trigger is ignored there.
+// A transition changes the unit's record and adds orders; it sees one unit, and knows nothing of dependencies.
+// Left out: which run a fact is about, jobs' merging, order between units, deadlines' keeping (engine.cpp).
+// Thread safety: none, one owner. Pure.
+//
+//     take_turn(Trigger::ProcessExited, {.unit = unit, .now = now, .orders = orders, .exit = {ExitKind::Exited, 1}});
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/action.hpp"
+#include "core/service_settings.hpp"
+#include "core/unit_record.hpp"
+
+namespace perdure::core {
+
+/// Between the end of the main process and the question whether it left processes behind: how long the shell may take to find
+/// the run empty before these are signalled.
+inline constexpr base::Duration leftover_patience = std::chrono::milliseconds{10};
+/// After SIGKILL: how long until what does not go is called stuck, and killed once more.
+inline constexpr base::Duration kill_patience = std::chrono::seconds{10};
+/// Between a start that failed for want of resources and the next attempt.
+inline constexpr base::Duration spawn_retry_pause = std::chrono::milliseconds{250};
+
+/// Whether the shell has told of the main process since the record was restored.
+enum class Evidence : std::uint8_t {
+  Told,     ///< or the record was not restored
+  Pending,  ///< not yet; it is about to tell what it finds
+  Missing,  ///< it has told everything, and nothing of it: if the run is empty, it is gone or never was
+};
+
+struct Unit {
+  UnitRecord record{};
+  ServiceSettings settings{};
+  std::vector<JobId> merged_jobs{};  ///< ids that end together with record.job
+  bool emptied = false;              ///< RunEmptied of the present run was told
+  Evidence evidence = Evidence::Told;
+  bool changed = false;  ///< in this step; the engine's
+};
+
+/// A step's actions by urgency; the restart path is what stands in the first.
+struct Orders {
+  ActionList processes{};
+  ActionList answers{};
+  ActionList releases{};
+  ActionList announcements{};
+};
+
+enum class Trigger : std::uint8_t {
+  StartWanted,  ///< by the job in flight, as the two below
+  StopWanted,
+  RestartWanted,
+  DeadlinePassed,
+  Recovered,       ///< everything known has been told: what was ordered and never seen is ordered again
+  ProcessStarted,  ///< this and those below: facts about the present run and its main process
+  SpawnFailed,
+  ProgramExecuted,
+  ProcessExited,
+  RunEmptied,
+};
+inline constexpr std::size_t job_and_time_triggers = 5;
+inline constexpr std::size_t fact_triggers = 5;
+inline constexpr std::size_t state_count = 9;
+
+struct Turn {
+  Unit& unit;
+  base::Instant now{};
+  Orders& orders;
+  bool in_order = true;      ///< no other unit's job has to end before that of this one begins
+  bool is_hurrying = false;  ///< grace periods are nothing
+  Exit exit{};
+  bool setup_failed = false;
+  SpawnProblem problem = SpawnProblem::Resource;
+};
+
+/// Total: every trigger is answered in every state. Returns the rule by which it was ignored, or nullptr.
+const char* take_turn(Trigger trigger, Turn turn);
+
+/// A job is in flight that stops the unit and has not done so yet; starting may follow.
+[[nodiscard]] bool is_being_stopped(const UnitRecord& record) noexcept;
+[[nodiscard]] bool is_inactive(ServiceState state) noexcept;
+
+}  // namespace perdure::core
