@@ -1,7 +1,7 @@
 # What `cmake --install` puts where. Included only where perdure is the top-level project (PERDURE_INSTALL).
 #
-# Components: perdure_development (headers, CMake and pkg-config files), perdure_static, perdure_shared. Everything is
-# relocatable: a tree installed under one prefix works under another one as well.
+# Components: perdure_development (headers, CMake and pkg-config files), perdure_static, perdure_shared, perdure_programs. Everything
+# is relocatable: a tree installed under one prefix works under another one as well.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
@@ -13,6 +13,13 @@ install(DIRECTORY "${perdure_SOURCE_DIR}/include/perdure" DESTINATION ${CMAKE_IN
 if(PERDURE_INSTALL_DAEMON_HPP)
   install(FILES "${perdure_SOURCE_DIR}/include/perdure/compat/daemon.hpp" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
           COMPONENT perdure_development)
+endif()
+
+# The command; beside it, out of the way of everybody's PATH, what it is made of.
+if(PERDURE_BUILD_PROGRAMS)
+  install(TARGETS perdure RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT perdure_programs)
+  install(TARGETS perdure-manager perdure-keeper perdure-executor
+          RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/perdure COMPONENT perdure_programs)
 endif()
 
 # One export set per linkage, so that both can stand in one prefix; perdureConfig.cmake picks.

@@ -1,0 +1,199 @@
+#include "client/rendering.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "base/text.hpp"
+
+namespace perdure::client {
+namespace {
+
+constexpr std::uint64_t cld_exited = 1, cld_killed = 2, cld_dumped = 3;  // waitid(2)
+
+struct Look {
+  std::string_view mark;
+  Colour colour;
+};
+
+Look look_of(std::string_view active_state) noexcept {
+  if (active_state == "active") return {"●", Colour::Green};
+  if (active_state == "reloading") return {"↻", Colour::Green};
+  if (active_state == "failed") return {"×", Colour::Red};
+  if (active_state == "activating" || active_state == "deactivating") return {"●", Colour::None};
+  return {"○", Colour::None};
+}
+
+std::string line(std::string_view name, std::string_view text) { return fmt::format("{:>11}: {}\n", name, text); }
+
+std::string since(std::uint64_t realtime_us, std::uint64_t now_us) {
+  if (realtime_us == 0) return {};
+  return fmt::format(" since {}; {}", moment_text(realtime_us), ago_text(realtime_us, now_us));
+}
+
+std::uint64_t since_us(const Json& unit, std::string_view active_state) {
+  if (active_state == "active" || active_state == "reloading") return number_of(unit, "ActiveEnterTimestamp");
+  if (active_state == "inactive" || active_state == "failed") return number_of(unit, "InactiveEnterTimestamp");
+  return number_of(unit, "StateChangeTimestamp");
+}
+
+/// "(code=exited, status=1/FAILURE)"; empty where no main process has ended.
+std::string ending(const Json& unit) {
+  const int status = static_cast<int>(number_of(unit, "ExecMainStatus"));
+  switch (number_of(unit, "ExecMainCode")) {
+    case cld_exited: {
+      const auto name = exit_code_name(status);
+      return fmt::format("(code=exited, status={}{}{})", status, name.empty() ? "" : "/", name);
+    }
+    case cld_killed: return fmt::format("(code=killed, signal={})", signal_text(status));
+    case cld_dumped: return fmt::format("(code=dumped, signal={})", signal_text(status));
+    default: break;
+  }
+  const auto known = unit.find("ExecMainExitKnown");
+  const bool is_unknown = known != unit.end() && known->is_boolean() && !known->get<bool>();
+  return is_unknown ? "(code=unknown: it ended while nobody could see how)" : "";
+}
+
+std::string shown(const std::string& name, const Json& value) {
+  if (value.is_string()) return base::escape(value.get_ref<const std::string&>());
+  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
+  if (value.is_number_integer() && name.ends_with("Timestamp")) {
+    const auto moment = value.get<std::uint64_t>();
+    return moment == 0 ? "" : moment_text(moment);
+  }
+  if (value.is_array()) {
+    std::string text;
+    for (const Json& element : value) text += (text.empty() ? "" : "; ") + shown(name, element);
+    return text;
+  }
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string remark_lines(const Json& object, const char* name, std::string_view title) {
+  std::string text;
+  const auto remarks = object.find(name);
+  if (remarks == object.end() || !remarks->is_array()) return text;
+  for (const Json& remark : *remarks) text += line(title, shown(name, remark));
+  return text;
+}
+
+}  // namespace
+
+std::string status_block(const Json& unit, const Style& style, std::uint64_t now_us, std::string_view command) {
+  const std::string id = text_of(unit, "Id"), description = text_of(unit, "Description"),
+                    active = text_of(unit, "ActiveState"), sub = text_of(unit, "SubState"), result = text_of(unit, "Result"),
+                    load = text_of(unit, "LoadState"), load_error = text_of(unit, "LoadError"),
+                    file = text_of(unit, "FragmentPath");
+  const Look look = look_of(active);
+  std::string text = fmt::format("{} {}", style.paint(look.colour, look.mark), base::escape(id));
+  if (!description.empty() && description != id) text += " - " + base::escape(description);
+  text += '\n';
+
+  std::string loaded = style.paint(load == "loaded" ? Colour::None : Colour::Red, load);
+  if (!file.empty()) loaded += fmt::format(" ({})", base::escape(file));
+  text += line("Loaded", loaded);
+  if (!load_error.empty()) text += line("Fault", base::escape(load_error));
+
+  std::string state = sub.empty() || sub == active ? active : fmt::format("{} ({})", active, sub);
+  if (!result.empty() && result != "success") state += fmt::format(" (Result: {})", result);
+  text += line("Active", style.paint(look.colour, state) + since(since_us(unit, active), now_us));
+
+  if (const auto job = number_of(unit, "Job"); job != 0)
+    text += line("Job", fmt::format("{} {}", job, text_of(unit, "JobType")));
+  if (const auto pid = number_of(unit, "MainPID"); pid != 0) {
+    text += line("Main PID", fmt::format("{}{}", pid, command.empty() ? "" : fmt::format(" ({})", base::escape(command))));
+  } else if (const std::string how = ending(unit); !how.empty()) {
+    const std::uint64_t ended = number_of(unit, "ExecMainPID");  // 0: nobody remembers
+    text += line("Main PID", (ended == 0 ? "" : fmt::format("{} ", ended)) + how);
+  }
+  if (const auto restarts = number_of(unit, "NRestarts"); restarts != 0) text += line("Restarts", std::to_string(restarts));
+  if (const std::string group = text_of(unit, "ControlGroup"); !group.empty()) text += line("CGroup", base::escape(group));
+  return text + remark_lines(unit, "Remarks", "Remark");
+}
+
+std::string instance_block(const Json& instance, const Style& style, std::uint64_t now_us) {
+  const std::string state = text_of(instance, "SystemState");
+  const Colour colour = state == "running" ? Colour::Green : state == "degraded" ? Colour::Red : Colour::None;
+  const std::uint64_t started = number_of(instance, "StartTimestamp"), restarts = number_of(instance, "ManagerRestarts");
+  std::string text = fmt::format("{} perdure {}\n", style.paint(colour, "●"), base::escape(text_of(instance, "Version")));
+  text += line("State", style.paint(colour, state));
+  text += line("Units", fmt::format("{} loaded, {} active, {} failed", number_of(instance, "NServices"),
+                                    number_of(instance, "NActive"), number_of(instance, "NFailedUnits")));
+  text += line("Jobs", std::to_string(number_of(instance, "NJobs")));
+  if (started != 0) text += line("Since", fmt::format("{}; {}", moment_text(started), ago_text(started, now_us)));
+  text += line("Keeper PID", std::to_string(number_of(instance, "KeeperPID")));
+  text += line("Manager PID", fmt::format("{}{}", number_of(instance, "ManagerPID"),
+                                          restarts == 0 ? "" : fmt::format(" (restarts: {})", restarts)));
+  text += line("Tracking", base::escape(text_of(instance, "ProcessTracking")));
+  if (const std::string group = text_of(instance, "ControlGroup"); !group.empty())
+    text += line("CGroup", base::escape(group));
+  text += line("Runtime", base::escape(text_of(instance, "RuntimeDirectory")));
+  text += line("State dir", base::escape(text_of(instance, "StateDirectory")));
+  text += line("Logs", base::escape(text_of(instance, "LogDirectory")));
+  return text + remark_lines(instance, "Degraded", "Degraded");
+}
+
+std::string property_lines(const Json& object, Names names, Empty empty) {
+  std::string text;
+  for (const auto& [name, value] : object.items()) {
+    const std::string as_text = shown(name, value);
+    if (as_text.empty() && empty == Empty::Hide) continue;
+    if (names == Names::Show) text += name + '=';
+    text += as_text + '\n';
+  }
+  return text;
+}
+
+std::string unit_table(const std::vector<Json>& units, const ListOptions& options, const Style& style) {
+  constexpr std::size_t columns = 4;  // and the description, whose width does not matter
+  constexpr std::array<const char*, columns + 1> properties{"Id", "LoadState", "ActiveState", "SubState", "Description"};
+  constexpr std::array<std::string_view, columns + 1> titles{"UNIT", "LOAD", "ACTIVE", "SUB", "DESCRIPTION"};
+  std::array<std::size_t, columns> widths{};
+  for (std::size_t i = 0; i < columns; ++i) {
+    widths[i] = options.no_legend ? 0 : titles[i].size();
+    for (const Json& unit : units) widths[i] = std::max(widths[i], base::escape(text_of(unit, properties[i])).size());
+  }
+  std::string text;
+  const std::string_view indent = options.plain ? "" : "  ";
+  if (!options.no_legend) {
+    std::string header{indent};
+    for (std::size_t i = 0; i < columns; ++i) header += fmt::format("{:<{}} ", titles[i], widths[i]);
+    header += titles[columns];
+    text += style.has_colours() ? fmt::format("\x1b[0;4m{}\x1b[0m\n", header) : header + '\n';
+  }
+  for (const Json& unit : units) {
+    const bool has_failed = text_of(unit, "ActiveState") == "failed", is_loaded = text_of(unit, "LoadState") == "loaded";
+    const Colour colour = has_failed ? Colour::Red : is_loaded ? Colour::None : Colour::Yellow;
+    if (!options.plain) text += colour == Colour::None ? "  " : style.paint(colour, "●") + ' ';
+    for (std::size_t i = 0; i < columns; ++i) {
+      // Of one that has failed the name and the states are red; of one that is not loaded, why.
+      const bool is_red = has_failed ? i != 1 : !is_loaded && i == 1;
+      text += style.paint(is_red ? Colour::Red : Colour::None,
+                          fmt::format("{:<{}}", base::escape(text_of(unit, properties[i])), widths[i])) +
+              ' ';
+    }
+    text += base::escape(text_of(unit, properties[columns])) + '\n';
+  }
+  if (options.no_legend) return text;
+  text += fmt::format("\n{}\n", style.paint(Colour::Bold, fmt::format("{} loaded units listed.", units.size())));
+  if (!options.all) text += style.paint(Colour::Grey, "Inactive units are shown with --all.") + '\n';
+  return text;
+}
+
+std::string job_failure(std::string_view verb, const Json& unit, std::string_view result) {
+  const std::string id = base::escape(text_of(unit, "Id")), why = text_of(unit, "Result"), how = ending(unit);
+  const std::string_view done = verb == "stop" ? "stop" : "start";
+  std::string text = fmt::format("{} did not {}: ", id, done);
+  if (result == "canceled") text += "another request took the place of this one";
+  else if (result == "timeout") text += "it took too long";
+  else if (result == "refused") text += "the instance did not take the request";
+  else if (why == "start-limit-hit")
+    text += fmt::format("it was started too often in too short a time; \"perdure reset-failed {}\" lifts the limit", id);
+  else if (how.empty()) text += fmt::format("it is {}", text_of(unit, "ActiveState"));
+  else text += fmt::format("its main process ended {}", how);
+  if (!why.empty() && why != "success") text += fmt::format(" (Result: {})", why);
+  return text + fmt::format("; see \"perdure status {}\" and \"perdure logs -u {}\"", id, id);
+}
+
+}  // namespace perdure::client

@@ -1,0 +1,87 @@
+#include "client/rendering.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace perdure::client {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::uint64_t s = 1'000'000, min = 60 * s, h = 60 * min, day = 24 * h;
+const Style plain{false};
+
+TEST(Rendering, TimesAgoAreSystemctls) {
+  constexpr std::uint64_t now = 100'000 * day;
+  const auto ago = [](std::uint64_t past) { return ago_text(now - past, now); };
+  EXPECT_EQ(ago(5 * s), "5s ago");
+  EXPECT_EQ(ago(61 * s), "1min 1s ago");
+  EXPECT_EQ(ago(6 * min), "6min ago");
+  EXPECT_EQ(ago(3 * h + 2 * min), "3h 2min ago");
+  EXPECT_EQ(ago(7 * h), "7h ago");
+  EXPECT_EQ(ago(26 * h), "1 day 2h ago");
+  EXPECT_EQ(ago(3 * day), "3 days ago");
+  EXPECT_EQ(ago(8 * day), "1 week 1 day ago");
+  EXPECT_EQ(ago(1'100 * day), "3 years 0 months ago");
+  EXPECT_EQ(ago_text(now + s, now), "in the future");
+}
+
+TEST(Rendering, ColoursAreSystemctls) {
+  const Style colours{true};
+  const Json failed{
+      {"Id", "b.service"}, {"Description", "B"}, {"LoadState", "loaded"}, {"ActiveState", "failed"}, {"SubState", "failed"}};
+  EXPECT_THAT(status_block(failed, colours, 0, ""), HasSubstr("\x1b[0;1;31m×\x1b[0m b.service - B\n"));
+  EXPECT_THAT(status_block(failed, colours, 0, ""), HasSubstr("     Active: \x1b[0;1;31mfailed\x1b[0m\n"));
+}
+
+TEST(Rendering, TextFromUnitFilesObeysNobody) {
+  const Json unit{{"Id", "a.service"}, {"Description", "x\x1b[2J\ny"}, {"ActiveState", "active"}};
+  EXPECT_THAT(status_block(unit, plain, 0, "c\x07m"), HasSubstr("a.service - x\\x1b[2J\\ny\n"));
+  EXPECT_EQ(property_lines({{"Description", "a\nb"}}, Names::Show, Empty::Hide), "Description=a\\nb\n");
+}
+
+TEST(Rendering, EveryEndOfAMainProcessHasWords) {
+  const auto line = [](const Json& more) {
+    Json unit{{"Id", "a.service"}, {"ActiveState", "inactive"}, {"ExecMainPID", 7}};
+    unit.update(more);
+    const std::string block = status_block(unit, plain, 0, "");
+    const auto at = block.find("Main PID: ");
+    return at == std::string::npos ? "" : block.substr(at, block.find('\n', at) - at);
+  };
+  EXPECT_EQ(line({{"ExecMainCode", 1}, {"ExecMainStatus", 0}}), "Main PID: 7 (code=exited, status=0/SUCCESS)");
+  EXPECT_EQ(line({{"ExecMainCode", 1}, {"ExecMainStatus", 203}}), "Main PID: 7 (code=exited, status=203/EXEC)");
+  EXPECT_EQ(line({{"ExecMainCode", 1}, {"ExecMainStatus", 42}}), "Main PID: 7 (code=exited, status=42)");
+  EXPECT_EQ(line({{"ExecMainCode", 2}, {"ExecMainStatus", 9}}), "Main PID: 7 (code=killed, signal=KILL)");
+  EXPECT_EQ(line({{"ExecMainCode", 3}, {"ExecMainStatus", 11}}), "Main PID: 7 (code=dumped, signal=SEGV)");
+  EXPECT_EQ(line({{"ExecMainCode", 0}, {"ExecMainExitKnown", false}}),
+            "Main PID: 7 (code=unknown: it ended while nobody could see how)");
+  EXPECT_EQ(line({{"ExecMainCode", 0}, {"ExecMainExitKnown", true}}), "");
+}
+
+TEST(Rendering, EmptyPropertiesAreShownOnlyWhereAskedFor) {
+  const Json object{{"InvocationID", ""}, {"ExecMainStartTimestamp", 0}, {"MainPID", 0}};
+  EXPECT_EQ(property_lines(object, Names::Show, Empty::Hide), "MainPID=0\n");
+  EXPECT_EQ(property_lines(object, Names::Show, Empty::Show), "InvocationID=\nExecMainStartTimestamp=\nMainPID=0\n");
+  EXPECT_EQ(property_lines({{"A", true}, {"B", {"x", "y"}}}, Names::Hide, Empty::Show), "yes\nx; y\n");
+}
+
+TEST(Rendering, AFailedJobSaysWhyAndWhereToLook) {
+  const Json unit{
+      {"Id", "web.service"}, {"ActiveState", "failed"}, {"Result", "exit-code"}, {"ExecMainCode", 1}, {"ExecMainStatus", 1}};
+  EXPECT_EQ(job_failure("restart", unit, "failed"),
+            "web.service did not start: its main process ended (code=exited, status=1/FAILURE) (Result: exit-code); see "
+            "\"perdure status web.service\" and \"perdure logs -u web.service\"");
+  EXPECT_THAT(job_failure("stop", unit, "timeout"), HasSubstr("web.service did not stop: it took too long"));
+  EXPECT_THAT(job_failure("start", {{"Id", "web.service"}, {"Result", "start-limit-hit"}}, "failed"),
+              HasSubstr("\"perdure reset-failed web.service\" lifts the limit"));
+  EXPECT_THAT(job_failure("start", unit, "canceled"), HasSubstr("another request took the place of this one"));
+}
+
+TEST(Rendering, AnswersOfAnotherShapeDoNotHurt) {
+  const Json strange{{"Id", 7}, {"MainPID", "x"}, {"Remarks", 1}, {"ActiveState", nullptr}};
+  EXPECT_THAT(status_block(strange, plain, 0, ""), HasSubstr("○ \n"));
+  EXPECT_THAT(instance_block(strange, plain, 0), HasSubstr("0 loaded"));
+}
+
+}  // namespace
+}  // namespace perdure::client

@@ -1,0 +1,55 @@
+// run_instance(): what `perdure run` does before it becomes the keeper.
+//
+// Checks the command line, makes the directories and checks that nobody else rules them, takes the instance's lock, opens the
+// programs, and replaces itself by the keeper, whose pid it thereby gives away: the lock belongs to the open file and goes along.
+// The keeper finds: 3 its own binary, 4 the executor's, 5 the manager's, 6 the lock; nothing else above 2; 0–2 open.
+// Its arguments: "perdure-keeper", the options of the places, "--", then UNITs: names, or absolute paths of unit files.
+// Left out: everything about units. Requires one thread. Fork and signal safety: none.
+//
+//     return client::run_instance(*arguments, *places);      // comes back only where it failed
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "client/arguments.hpp"
+#include "client/places.hpp"
+#include "perdure/result.hpp"
+#include "perdure/unique_fd.hpp"
+
+namespace perdure::client {
+
+/// Descriptors of the keeper.
+inline constexpr int keeper_program_fd = 3;
+inline constexpr int executor_program_fd = 4;
+inline constexpr int manager_program_fd = 5;
+inline constexpr int instance_lock_fd = 6;
+/// Units and files in one command line.
+inline constexpr std::size_t run_words_max = 4'096;
+
+/// What is to run, from the words of the command line.
+struct RunPlan {
+  std::vector<std::string> units{};      ///< names, or absolute paths of unit files; empty: what the unit path enables
+  std::vector<std::string> unit_path{};  ///< absolute
+};
+/// Whether an init that runs this machine is known to be there, and whether we are it.
+struct Machine {
+  bool is_pid_1 = false;
+  bool has_systemd = false;
+  static Machine of_this_process();
+};
+/// On failure: one line; nothing was made.
+Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const Machine& machine);
+
+/// Makes the three directories where they are missing (parents, too), and refuses one that others may write in.
+Result<void> prepare_directories(const Places& places);
+/// The lock of the instance, held by the descriptor; its file says whose it is.
+/// On failure: another one holds it, and its pid is named.
+Result<UniqueFd> take_instance_lock(const std::string& path);
+
+std::vector<std::string> keeper_arguments(const RunPlan& plan, const Places& places);
+
+/// Returns an exit code where it failed, after saying why.
+int run_instance(const Arguments& arguments, const Places& places);
+
+}  // namespace perdure::client

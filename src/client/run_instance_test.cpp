@@ -1,0 +1,143 @@
+#include "client/run_instance.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "os/scratch_directory.hpp"
+
+namespace perdure::client {
+namespace {
+
+using os::testing::ScratchDirectory;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+mode_t mode_of(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 ? status.st_mode & 07777 : 0;
+}
+
+std::string refusal(const Arguments& arguments, const Machine& machine = {}) {
+  const auto plan = plan_run(arguments, {}, machine);
+  return plan ? "ACCEPTED" : plan.error().message();
+}
+
+TEST(RunInstance, NamesFilesAndDirectoriesAreToldApart) {
+  const ScratchDirectory directory;
+  directory.put("own.service", "");
+  ::mkdir((directory / "units").c_str(), 0700);
+  const auto plan = plan_run({.words = {"web", "db.service", directory / "own.service", directory / "units/"}}, {}, {});
+  ASSERT_TRUE(plan) << plan.error().message();
+  EXPECT_THAT(plan->units, ElementsAre("web.service", "db.service", directory / "own.service"));
+  EXPECT_THAT(plan->unit_path, ElementsAre(directory / "units"));
+}
+
+TEST(RunInstance, WithoutAUnitOnlyAMachinesInitStartsWhatTheSystemEnables) {
+  EXPECT_EQ(refusal({}, {.has_systemd = true}),
+            "systemd manages this machine; name the units to run, or give --unit-path; nothing was started");
+  EXPECT_EQ(refusal({}, {}), "nothing to run: name units or unit files, give --unit-path or --target; nothing was started");
+  EXPECT_EQ(refusal({}, {.is_pid_1 = true}), "ACCEPTED");
+  EXPECT_EQ(refusal({.target = "default"}), "ACCEPTED");
+  EXPECT_THAT(plan_run({.target = "default"}, {}, {})->units, ElementsAre("default.target"));
+}
+
+TEST(RunInstance, WhatCannotBeRunIsNamed) {
+  const ScratchDirectory directory;
+  directory.put("notes.txt", "");
+  EXPECT_EQ(refusal({.words = {directory / "no.service"}}),
+            "cannot run " + directory / "no.service" + ": No such file or directory (ENOENT); nothing was started");
+  EXPECT_THAT(refusal({.words = {directory / "notes.txt"}}), HasSubstr("a unit file's name ends in .service"));
+  EXPECT_THAT(refusal({.words = {"/dev/null"}}), HasSubstr("neither a unit file nor a directory"));
+  EXPECT_THAT(refusal({.words = {"web*"}}), HasSubstr("patterns mean units that an instance knows already"));
+  EXPECT_THAT(refusal({.words = {"sleep", "5"}, .has_command = true}), HasSubstr("not part of this version"));
+}
+
+TEST(RunInstance, AUnitPathThatIsNotThereIsRefused) {
+  const ScratchDirectory directory;
+  const auto plan = plan_run({}, {.unit_path = {directory / "no"}, .unit_path_was_named = true}, {});
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().message(),
+            "cannot look for units in " + directory / "no" + ": No such file or directory (ENOENT); nothing was started");
+}
+
+TEST(RunInstance, DirectoriesAreMadeWithTheirModesWhateverTheUmask) {
+  const ScratchDirectory directory;
+  const mode_t before = ::umask(0);
+  const Places places{.runtime = directory / "a/b/run", .state = directory / "a/b/run/state", .log = directory / "log"};
+  const auto made = prepare_directories(places);
+  ::umask(before);
+  ASSERT_TRUE(made) << made.error().message();
+  EXPECT_EQ(mode_of(places.runtime), 0711U);
+  EXPECT_EQ(mode_of(places.state), 0700U);
+  EXPECT_EQ(mode_of(places.log), 0750U);
+  EXPECT_TRUE(prepare_directories(places)) << "they are accepted as they are";
+}
+
+TEST(RunInstance, ADirectoryThatOthersMayWriteInIsRefusedAndLeftAsItIs) {
+  const ScratchDirectory directory;
+  ::mkdir((directory / "run").c_str(), 0700);
+  ::chmod((directory / "run").c_str(), 0777);
+  const auto refused = prepare_directories({.runtime = directory / "run", .state = directory / "s", .log = directory / "l"});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message(), StartsWith("unsafe directory " + directory / "run" + " (mode 777, uid "));
+  EXPECT_EQ(mode_of(directory / "run"), 0777U);
+  EXPECT_EQ(mode_of(directory / "s"), 0U) << "nothing further was made";
+}
+
+TEST(RunInstance, ALinkIsNoRuntimeDirectory) {
+  const ScratchDirectory directory;
+  ::mkdir((directory / "elsewhere").c_str(), 0700);
+  ::symlink("elsewhere", (directory / "run").c_str());
+  EXPECT_FALSE(prepare_directories({.runtime = directory / "run", .state = directory / "s", .log = directory / "l"}));
+}
+
+TEST(RunInstance, ARuntimeDirectoryWithoutRoomForASocketsNameIsRefused) {
+  const auto refused = prepare_directories({.runtime = "/tmp/" + std::string(90, 'x'), .state = "/s", .log = "/l"});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message(), HasSubstr("its path has 95 bytes, and 83 is the most"));
+}
+
+TEST(RunInstance, TheSecondOneLearnsWhoTheFirstIs) {
+  const ScratchDirectory directory;
+  const auto lock = take_instance_lock(directory / "lock");
+  ASSERT_TRUE(lock) << lock.error().message();
+  EXPECT_EQ(directory.get("lock"), std::to_string(::getpid()) + "\n");
+  const auto second = take_instance_lock(directory / "lock");
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().message(),
+            "already running (pid " + std::to_string(::getpid()) + "): " + directory / "lock" +
+                " is locked; nothing was started; ask it with \"perdure status\", or run another one beside it with "
+                "--runtime-dir");
+}
+
+TEST(RunInstance, ALeftOverLockBlocksNobody) {
+  const ScratchDirectory directory;
+  directory.put("lock", "4000000\nand more text than a pid has\n");
+  const auto lock = take_instance_lock(directory / "lock");
+  ASSERT_TRUE(lock) << lock.error().message();
+  EXPECT_EQ(directory.get("lock"), std::to_string(::getpid()) + "\n");
+}
+
+TEST(RunInstance, ALockThatIsNoFileIsLeftAlone) {
+  const ScratchDirectory directory;
+  ::symlink("target", (directory / "link").c_str());
+  EXPECT_FALSE(take_instance_lock(directory / "link"));
+  ::mkfifo((directory / "fifo").c_str(), 0600);
+  const auto refused = take_instance_lock(directory / "fifo");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message(), HasSubstr("it is no regular file"));
+}
+
+TEST(RunInstance, TheKeeperIsToldEverythingInAbsolutePaths) {
+  const Places places{.runtime = "/r", .state = "/s", .log = "/l", .cgroup_root = "/sys/fs/cgroup/x"};
+  EXPECT_THAT(keeper_arguments({.units = {"a.service", "/u/b.service"}, .unit_path = {"/u", "/v"}}, places),
+              ElementsAre("perdure-keeper", "--runtime-dir=/r", "--state-dir=/s", "--log-dir=/l", "--unit-path=/u",
+                          "--unit-path=/v", "--cgroup-root=/sys/fs/cgroup/x", "--", "a.service", "/u/b.service"));
+}
+
+}  // namespace
+}  // namespace perdure::client

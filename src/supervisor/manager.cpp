@@ -1,0 +1,355 @@
+// The manager's loop: wait, collect facts, let the core decide, carry out.
+#include "supervisor/manager.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "base/errno_name.hpp"
+#include "os/clock.hpp"
+#include "os/system.hpp"
+#include "supervisor/failure_text.hpp"
+#include "supervisor/manager_tokens.hpp"
+#include "wire/spawn_spec.hpp"
+
+extern char** environ;
+
+namespace perdure::supervisor {
+namespace {
+
+namespace sys = os::sys;
+
+constexpr base::Duration leaves_pause = std::chrono::milliseconds{100};
+/// Rounds of facts that follow from orders, before the loop looks at the outside again.
+constexpr int rounds_max = 64;
+constexpr std::size_t said_max = 64 * 1024;
+
+}  // namespace
+
+int Manager::run() {
+  take_keeper_messages();  // what came while the start was asking: the socket will not become readable for it again
+  decide();                // what was found at the start
+  // Only now is the start complete: a manager that dies before begins anew, under the same keys.
+  if (is_first_start_) park(units_label, saved_->fd());
+  while (!finished_) {
+    collect();
+    decide();
+  }
+  answers_.clear();
+  tracking_.close_down();
+  for (const std::string& file :
+       {options_.runtime_dir + "/control.sock", options_.state_dir + "/journal", options_.state_dir + "/units"})
+    sys::unlink(file.c_str());
+  flush_said();
+  keeper::Request request;
+  request.operation = keeper::Operation::Finish;
+  keeper_.send(request);
+  keeper_.flush();
+  return 0;
+}
+
+std::optional<base::Instant> Manager::next_deadline() const {
+  std::optional<base::Instant> first;
+  for (const std::optional<base::Instant>& deadline :
+       {engine_.next_deadline(), timers_.next(), verbs_.next_deadline(), control_->next_deadline()}) {
+    if (deadline && (!first || *deadline < *first)) first = deadline;
+  }
+  return first;
+}
+
+void Manager::collect() {
+  std::array<loop::Readiness, loop::batch_max> ready;
+  const Result<std::size_t> count = poller_.wait(next_deadline(), ready, loop::Precision::Nanoseconds);
+  now_ = os::monotonic_now();
+  held_.clear();
+  tracking_.look_again();
+  if (!count) {
+    say(count.error().message());
+    return;
+  }
+  for (std::size_t i = 0; i < *count; ++i) dispatch(ready[i]);
+  take_due();
+}
+
+void Manager::dispatch(const loop::Readiness& fact) {
+  const TokenKind kind = kind_of(fact.token);
+  switch (kind) {
+    case TokenKind::Keeper:
+      if (fact.writable) {
+        keeper_.flush();
+        if (!keeper_.has_unsent()) static_cast<void>(poller_.modify(keeper_.fd(), loop::Interest::Read, fact.token));
+      }
+      return take_keeper_messages();
+    case TokenKind::Control: return take_control();
+    case TokenKind::Tracking: return take_tracking_events();
+    default: break;
+  }
+  SupervisedUnit* const unit = find(unit_of(fact.token));
+  if (unit == nullptr) return;
+  for (const auto& run : unit->runs) {
+    if ((run->number & token_run_mask) != run_of(fact.token)) continue;
+    if (kind == TokenKind::Log) take_log(*unit, *run);
+    if (kind == TokenKind::Gate && run->gate) take_gate(*unit, *run);
+    return;
+  }
+}
+
+void Manager::take_due() {
+  for (const loop::Token token : timers_.take_due(now_)) {
+    const TokenKind kind = kind_of(token);
+    if (kind == TokenKind::OldLeaves) {
+      std::erase_if(old_leaves_, [this](const std::string& leaf) { return tracking_.remove(leaf); });
+      if (!old_leaves_.empty()) timers_.arm(token, now_ + leaves_pause);
+      continue;
+    }
+    if (kind == TokenKind::KeeperOwes) {
+      tracking_.thaw();
+      timers_.arm(token, now_ + std::chrono::seconds{1});
+      continue;
+    }
+    SupervisedUnit* const unit = find(unit_of(token));
+    if (unit == nullptr) continue;
+    const auto found = std::find_if(unit->runs.begin(), unit->runs.end(),
+                                    [token](const auto& run) { return (run->number & token_run_mask) == run_of(token); });
+    if (found == unit->runs.end()) continue;
+    Run& run = **found;
+    if (kind == TokenKind::Log) take_log(*unit, run);
+    if (kind == TokenKind::Emptiness) check_empty(*unit, run);
+    if (kind == TokenKind::Release && run.is_released) finish_release(*unit, run);
+  }
+  if (const auto deadline = engine_.next_deadline(); deadline && *deadline <= now_)
+    events_.emplace_back(core::DeadlinePassed{});
+  verbs_.expire(now_, answers_);
+  if (const auto deadline = control_->next_deadline(); deadline && *deadline <= now_) take_control();
+}
+
+/// Facts in, orders out, until nothing follows from what was carried out.
+void Manager::decide() {
+  for (int round = 0; round < rounds_max && !events_.empty(); ++round) {
+    actions_.clear();
+    // By index: nothing joins while the core decides, but the vector is reused.
+    for (const core::Event& event : events_) engine_.step(now_, event, actions_);
+    events_.clear();
+    record(actions_);
+    for (const core::Action& action : actions_) carry_out(action);
+  }
+  for (const Verbs::Answer& answer : answers_) control_->reply(answer.request, answer.reply);
+  answers_.clear();
+  if (owes_sign_of_life_) {
+    keeper::Request request;
+    request.operation = keeper::Operation::Seen;
+    request.from = signals_taken_;
+    keeper_.send(request);
+    owes_sign_of_life_ = false;
+  }
+  if (keeper_.has_unsent()) {
+    static_cast<void>(poller_.modify(keeper_.fd(), loop::Interest::ReadAndWrite, token_of(TokenKind::Keeper)));
+  }
+  flush_said();
+  if (keeper_.is_lost() && !finished_) become_keeper();
+}
+
+void Manager::take_keeper_messages() {
+  while (auto received = keeper_.receive()) {
+    keeper::Message& message = received->message;
+    keeper_facts_ = message.header;
+    switch (message.header.kind) {
+      case keeper::Kind::Spawned: take_spawned(message.header, message.entries[0], received->fds); break;
+      case keeper::Kind::Exited:
+        owes_sign_of_life_ = true;
+        if (message.header.count == 1) take_exit(message.entries[0]);
+        break;
+      case keeper::Kind::Signalled: {
+        owes_sign_of_life_ = true;
+        signals_taken_ = static_cast<std::uint32_t>(message.header.sequence);
+        constexpr std::uint64_t stop = std::uint64_t{1} << SIGTERM | std::uint64_t{1} << SIGINT;
+        const bool is_rtmin_3 = (message.header.signals >> (SIGRTMIN + 3) & 1U) != 0;  // what container managers send
+        if ((message.header.signals & stop) != 0 || is_rtmin_3) shut_down();
+        break;
+      }
+      case keeper::Kind::Answer:
+      case keeper::Kind::Listed:
+      case keeper::Kind::ListedParked: break;
+    }
+  }
+}
+
+void Manager::take_exit(const keeper::Entry& entry) {
+  SupervisedUnit* const unit = find(entry.key.unit);
+  if (unit == nullptr) return;
+  Run* const run = unit->find_run(entry.key.run);
+  core::ProcessExited exited;
+  exited.key = {entry.key.unit, entry.key.run, entry.key.spawn};
+  switch (entry.end_code) {
+    case CLD_EXITED: exited.exit = {core::ExitKind::Exited, entry.end_status}; break;
+    case CLD_KILLED: exited.exit = {core::ExitKind::Killed, entry.end_status}; break;
+    case CLD_DUMPED: exited.exit = {core::ExitKind::Dumped, entry.end_status}; break;
+    default: exited.exit = {core::ExitKind::Unknown, 0}; break;
+  }
+  const auto step = static_cast<wire::Step>(entry.failed_step);
+  const bool timed_out = step == wire::Step::WorkingDirectory && entry.failed_error == 0 && entry.end_code == CLD_KILLED &&
+                         entry.end_status == SIGALRM;
+  exited.setup_failed = step != wire::Step::None && (entry.failed_error != 0 || timed_out);
+  if (exited.setup_failed) {
+    unit->last_failure = setup_failure_text(step, timed_out ? ETIMEDOUT : entry.failed_error, unit->launch.program);
+    if (run == nullptr || !run->exit) say(unit->name + ": " + unit->last_failure);
+  }
+  events_.emplace_back(exited);
+  if (run == nullptr) return;
+  run->exit = exited.exit;
+  run->setup_failed = exited.setup_failed;
+  run->exited = stamp(base::Instant{base::Duration{entry.ended_ns}});
+  run->pidfd.reset();
+  check_empty(*unit, *run);
+}
+
+void Manager::take_tracking_events() {
+  for (const int watch : tracking_.events()) {
+    std::vector<core::RunKey> keys;
+    for (const auto& [known, key] : watches_) {
+      if (known == watch || watch < 0) keys.push_back(key);  // -1: events were lost, so any of them may be meant
+    }
+    for (const core::RunKey& key : keys) {
+      SupervisedUnit* const unit = find(key.unit);
+      if (Run* const run = unit == nullptr ? nullptr : unit->find_run(key.run)) check_empty(*unit, *run);
+    }
+  }
+}
+
+void Manager::take_control() {
+  requests_.clear();
+  control_->process(requests_);
+  for (const Request& request : requests_) verbs_.handle(request, now_, answers_);
+}
+
+// ---- words for whoever reads our stderr
+
+void Manager::say(std::string_view line) {
+  if (said_.size() + line.size() > said_max) return;
+  said_.append("perdure: ").append(line).append("\n");
+}
+
+/// Never waits: a terminal that is stopped or a pipe that is full must not stop the manager, and the same is in `status`.
+void Manager::flush_said() {
+  while (!said_.empty()) {
+    pollfd polled{STDERR_FILENO, POLLOUT, 0};
+    if (sys::poll(&polled, 1, 0) != 1 || (polled.revents & POLLOUT) == 0) break;
+    // A pipe that is writable takes PIPE_BUF bytes at once.
+    const ssize_t written = sys::write(STDERR_FILENO, said_.data(), std::min<std::size_t>(said_.size(), 4096));
+    if (written <= 0) break;
+    said_.erase(0, static_cast<std::size_t>(written));
+  }
+  said_.clear();
+}
+
+// ---- without a keeper
+
+/// The keeper took the order for this run, or did not: it is gone, and its answer with it. What became of the order shows in the
+/// run's processes, or where none is left, in that there was one.
+void Manager::find_unanswered(const SupervisedUnit& unit, Run& run) {
+  const std::string leaf = ProcessTracking::leaf_name(unit.name, run.number);
+  tracking_.look_again();
+  const pid_t pid = tracking_.leader(processes(run, leaf));
+  run.pidfd.reset(pid > 1 ? sys::pidfd_open(pid, 0) : -1);
+  if (run.pidfd && tracking_.contains(processes(run, leaf), pid)) {
+    run.pid = pid;
+    run.started = stamp(now_);
+    return;
+  }
+  run.pidfd.reset();
+  int unread = 0;
+  const bool has_spoken = run.log && sys::ioctl(run.log.get(), FIONREAD, &unread) == 0 && unread > 0;
+  if (!has_spoken && !tracking_.was_used(leaf)) return;  // ordered again by the next manager
+  run.exit = core::Exit{};
+  run.exited = stamp(now_);
+}
+
+/// The keeper is gone, and with it the only parent that our services had. This process takes its place: it writes down what the
+/// keeper knew, as far as it was told, and becomes a keeper under the same pid; that one starts a new manager.
+void Manager::become_keeper() {
+  const auto keep = [](int fd) { return fd < 0 ? -1 : sys::fcntl(fd, F_DUPFD, 256); };
+  std::vector<keeper::Slot> slots;
+  for (const auto& unit : units_) {
+    if (unit == nullptr) continue;
+    for (const auto& run : unit->runs) {
+      if (run->pid == 0) find_unanswered(*unit, *run);
+      if (run->pid <= 1 && !run->exit) continue;
+      keeper::Slot slot;
+      slot.entry.key = {run->number, unit->id, run->spawn};
+      slot.entry.pid = run->pid;
+      slot.entry.started_ns = static_cast<std::int64_t>(run->started.monotonic_us) * 1000;
+      std::copy(run->invocation.begin(), run->invocation.end(), std::begin(slot.entry.invocation));
+      slot.log_fd = keep(run->log.get());
+      if (slot.log_fd >= 0) slot.entry.flags |= keeper::entry_has_log;
+      slot.gate_fd = keep(run->gate.get());
+      if (slot.gate_fd >= 0) slot.entry.flags |= keeper::entry_has_gate;
+      slot.entry.state = keeper::EntryState::Running;
+      if (run->exit) {
+        slot.entry.state = keeper::EntryState::Ended;
+        slot.entry.ended_ns = static_cast<std::int64_t>(run->exited.monotonic_us) * 1000;
+        slot.entry.end_status = run->exit->status;
+        switch (run->exit->kind) {
+          case core::ExitKind::Exited: slot.entry.end_code = CLD_EXITED; break;
+          case core::ExitKind::Killed: slot.entry.end_code = CLD_KILLED; break;
+          case core::ExitKind::Dumped: slot.entry.end_code = CLD_DUMPED; break;
+          case core::ExitKind::Unknown: slot.entry.end_code = keeper::ended_unseen; break;
+        }
+      } else {
+        slot.pidfd = keep(run->pidfd.get());
+        if (slot.pidfd >= 0) slot.entry.flags |= keeper::entry_has_pidfd;
+      }
+      slots.push_back(slot);
+    }
+  }
+  keeper::Table table;
+  table.capacity = keeper_facts_.capacity != 0 ? keeper_facts_.capacity : 1024;
+  table.used = static_cast<std::uint32_t>(std::min<std::size_t>(slots.size(), table.capacity));
+  table.manager_starts = keeper_facts_.manager_starts;
+  table.orphans_reaped = keeper_facts_.orphans_reaped;
+  table.nofile_at_start = keeper_facts_.nofile_at_start;
+  for (keeper::Parked& place : table.parked) place = {{}, -1};
+  std::size_t next = 0;
+  const auto park_here = [&table, &next, &keep](std::string_view label, int fd) {
+    keeper::Parked& place = table.parked[next++];
+    std::copy(label.begin(), label.end(), std::begin(place.label));
+    place.fd = keep(fd);
+  };
+  park_here(control_label, control_->listener());
+  park_here(journal_label, journal_->fd());
+  park_here(units_label, saved_->fd());
+  if (is_shutting_down_) park_here(stopping_label, specs_->fd());
+
+  const int file = sys::fcntl(sys::memfd_create("perdure-table", 0), F_DUPFD, 256);
+  const std::size_t whole = sizeof table + std::size_t{table.capacity} * sizeof(keeper::Slot);
+  iovec parts[] = {{&table, sizeof table}, {slots.data(), table.used * sizeof(keeper::Slot)}};
+  const bool is_written = file >= 0 && sys::ftruncate(file, static_cast<off_t>(whole)) == 0 &&
+                          sys::writev(file, parts, 2) == static_cast<ssize_t>(sizeof table + parts[1].iov_len);
+  if (is_written) {
+    std::vector<std::string> words{"perdure-keeper", "--adopt", std::to_string(file)};
+    words.insert(words.end(), options_.arguments.begin(), options_.arguments.end());
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    said_.clear();
+    say("the keeper is gone; process " + std::to_string(::getpid()) + " takes its place, services go on");
+    flush_said();
+    sys::execveat(keeper::keeper_program_fd, arguments.data(), environ);
+  }
+  say("the keeper is gone and cannot be replaced (" + std::string{base::errno_name(errno)} +
+      "); services go on unwatched, start the instance again to adopt them");
+  flush_said();
+  ::_exit(71);
+}
+
+}  // namespace perdure::supervisor

@@ -1,0 +1,195 @@
+// Manager: the shell around the core. It waits, collects facts, lets the core decide, and carries out what it orders.
+//
+// Everything it needs after its own death is in three places: the keeper's table (processes, statuses, pipes, parked
+// descriptors), the journal (one record per unit), and the file of loaded units. Starting and recovering are the same path. It
+// never forks, never waits for a disk or a name service longer than a read takes, and wakes for nothing while nothing happens.
+// Left out: policy. An `if` about what should happen belongs into core/.
+// Thread safety: one thread. Fork and signal safety: none.
+//
+//     PERDURE_TRY(auto manager, Manager::start(std::move(options), UniqueFd{wire::keeper::channel_fd}));
+//     return manager->run();
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/engine.hpp"
+#include "logbook/log_directory.hpp"
+#include "loop/poller.hpp"
+#include "loop/timers.hpp"
+#include "perdure/control.hpp"
+#include "perdure/result.hpp"
+#include "supervisor/instance_view.hpp"
+#include "supervisor/journal.hpp"
+#include "supervisor/keeper_channel.hpp"
+#include "supervisor/launch.hpp"
+#include "supervisor/process_tracking.hpp"
+#include "supervisor/saved_units.hpp"
+#include "supervisor/supervised_unit.hpp"
+#include "supervisor/unit_files.hpp"
+#include "supervisor/verbs.hpp"
+
+namespace perdure::supervisor {
+
+struct ManagerOptions {
+  std::string runtime_dir{};
+  std::string state_dir{};
+  std::string log_dir{};
+  std::string cgroup_root{};             ///< empty: below our own cgroup
+  std::vector<std::string> unit_path{};  ///< empty: the system's or the user's
+  std::vector<std::string> units{};      ///< UNIT or FILE
+  std::vector<std::string> arguments{};  ///< as they came, for a keeper that has to be started again
+};
+
+/// On failure: one line about the argument that is wrong.
+Result<ManagerOptions> parse_manager_arguments(int count, char** arguments);
+
+/// What the manager parks in the keeper, by label.
+inline constexpr const char* control_label = "control";  ///< the listening control socket
+inline constexpr const char* journal_label = "journal";
+inline constexpr const char* units_label = "units";
+inline constexpr const char* stopping_label = "stopping";  ///< any descriptor: everything is to stop, whoever is manager
+
+class Manager : private InstanceView {
+ public:
+  static Result<std::unique_ptr<Manager>> start(ManagerOptions options, UniqueFd channel);
+  ~Manager() override;
+  /// Until everything has stopped; returns the instance's exit code.
+  int run();
+
+ private:
+  Manager(ManagerOptions options, UniqueFd channel, loop::Poller poller);
+
+  // manager_start.cpp
+  Result<void> open();
+  Result<void> recover();
+  Result<std::map<std::string, UniqueFd>> list_parked();
+  Result<void> list_processes(std::vector<core::Event>& found);
+  void take_entry(const keeper::Entry& entry, std::vector<UniqueFd>& fds, std::size_t& next_fd,
+                  std::vector<core::Event>& found);
+  void park(const std::string& label, int fd);
+  Result<void> open_control(UniqueFd parked);
+  void test_births();
+  void load_units(UniqueFd saved);
+  void load_arguments();
+  Result<void> ask_keeper_facts();
+  void adopt_survivors(const std::vector<JournalEntry>& entries, std::vector<core::Event>& found, bool keeper_lost);
+  SupervisedUnit& add_unit(const FoundUnit& found, core::UnitId id);
+  SupervisedUnit* load_named(std::string_view name);
+  void read_sources(SupervisedUnit& unit, const FoundUnit& found);
+  void introduce();
+
+  // manager.cpp: the loop
+  void collect();
+  void dispatch(const loop::Readiness& fact);
+  void take_keeper_messages();
+  void take_spawned(const keeper::Header& header, const keeper::Entry& entry, std::vector<UniqueFd>& fds);
+  void take_exit(const keeper::Entry& entry);
+  void take_tracking_events();
+  void take_due();
+  void take_control();
+  void decide();
+  [[nodiscard]] std::optional<base::Instant> next_deadline() const;
+  void say(std::string_view line);
+  void flush_said();
+  void find_unanswered(const SupervisedUnit& unit, Run& run);
+  [[noreturn]] void become_keeper();
+
+  // manager_actions.cpp
+  void carry_out(const core::Action& action);
+  void record(const core::ActionList& actions);
+  void spawn(const core::SpawnKey& key);
+  void order_spawn(SupervisedUnit& unit, Run& run, const core::SpawnKey& key);
+  void send_signal(const core::SendSignal& order);
+  void kill_run(const core::RunKey& key);
+  void watch(const core::RunKey& key);
+  void release(const core::RunKey& key);
+  void finish_release(SupervisedUnit& unit, Run& run);
+  void announce(const core::AnnounceState& change);
+  void check_empty(SupervisedUnit& unit, Run& run);
+  void take_log(SupervisedUnit& unit, Run& run);
+  bool drain_earlier_logs(SupervisedUnit& unit, const Run& run);
+  bool drain_log(SupervisedUnit& unit, Run& run);
+  void forget_log(Run& run);
+  void take_gate(SupervisedUnit& unit, Run& run);
+  void remove_leaf(std::string leaf);
+  [[nodiscard]] RunProcesses processes(const Run& run, const std::string& leaf) const;
+  logbook::UnitLog& log_of(SupervisedUnit& unit);
+
+  // manager_view.cpp: InstanceView
+  [[nodiscard]] std::optional<UnitStatus> unit(std::string_view name) const override;
+  void visit_units(std::string_view after, const std::function<bool(const UnitStatus&)>& visit) const override;
+  [[nodiscard]] InstanceFacts facts() const override;
+  std::variant<core::JobId, Refusal> request_job(core::JobType type, std::string_view unit) override;
+  [[nodiscard]] bool is_in_flight(core::JobId job) const override;
+  std::optional<Refusal> reset_failed(std::string_view unit) override;
+  void shut_down() override;
+  [[nodiscard]] UnitStatus status_of(const SupervisedUnit& unit) const;
+  std::string_view hold(std::string text) const;
+
+  [[nodiscard]] SupervisedUnit* find(core::UnitId id);
+  [[nodiscard]] SupervisedUnit* find(std::string_view name);
+  [[nodiscard]] Timestamp stamp(base::Instant instant) const;
+
+  ManagerOptions options_;
+  KeeperChannel keeper_;
+  keeper::Header keeper_facts_{};
+  pid_t keeper_pid_ = 0;
+  loop::Poller poller_;
+  loop::Timers timers_{};
+  core::Engine engine_{};
+  core::ActionList actions_{};
+  std::vector<core::Event> events_{};  ///< facts that the core has not been told yet
+  ProcessTracking tracking_;
+  std::optional<Journal> journal_{};
+  std::vector<JournalEntry> entries_{};
+  std::optional<SavedUnits> saved_{};
+  std::optional<SpecFile> specs_{};
+  std::optional<Accounts> accounts_{};
+  LaunchSurroundings surroundings_{};
+  unit::Specifiers machine_{};
+  UnitFiles files_;
+  std::unique_ptr<logbook::LogDirectory> logs_{};
+  std::optional<ControlServer> control_{};
+  Verbs verbs_{*this};
+  Verbs::Answers answers_{};
+  std::vector<Request> requests_{};
+  std::vector<std::unique_ptr<SupervisedUnit>> units_{};  ///< by number; a hole where none is
+  std::map<std::string, SupervisedUnit*, std::less<>> by_name_{};
+  std::unordered_map<std::uint64_t, core::SpawnKey> spawns_{};  ///< ordered, by sequence number, not answered yet
+  std::unordered_map<int, core::RunKey> watches_{};
+  std::vector<std::string> old_leaves_{};  ///< to remove when they let us
+  std::vector<std::string> notes_{};       ///< what is not as it should be
+  base::Instant now_{};
+  base::Instant started_{};
+  core::JobId last_job_ = 0;
+  std::string said_{};
+  /// A unit that the core has not been told of yet.
+  struct NewUnit {
+    core::UnitId id = core::no_unit;
+    std::vector<unit::UnitName> wants{};
+    std::vector<unit::UnitName> after{};
+    std::vector<unit::UnitName> before{};
+    core::ServiceSettings settings{};
+  };
+  std::vector<NewUnit> new_units_{};
+  std::vector<core::UnitId> named_{};       ///< to be started by the first manager
+  mutable std::deque<std::string> held_{};  ///< texts that statuses refer to, until the next round
+  std::uint64_t keeper_orders_open_ = 0;
+  bool is_first_start_ = false;
+  bool is_recovering_ = false;
+  bool owes_sign_of_life_ = false;
+  std::uint32_t signals_taken_ = 0;  ///< the number of the last Signalled that was acted on
+  bool is_shutting_down_ = false;
+  bool finished_ = false;
+};
+
+}  // namespace perdure::supervisor

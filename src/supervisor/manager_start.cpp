@@ -1,0 +1,641 @@
+// How a manager begins: the first one of an instance and every later one, on the same path.
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include "base/text.hpp"
+#include "control/listening_socket.hpp"
+#include "os/clock.hpp"
+#include "os/file.hpp"
+#include "os/system.hpp"
+#include "supervisor/manager.hpp"
+#include "supervisor/manager_tokens.hpp"
+#include "wire/spawn_spec.hpp"
+
+namespace perdure::supervisor {
+namespace {
+
+namespace sys = os::sys;
+
+std::string boot_id() {
+  std::string id = os::read_file("/proc/sys/kernel/random/boot_id", 256).value_or(std::string{});
+  std::erase_if(id, [](char c) { return c == '-' || c == '\n'; });
+  return id;
+}
+
+/// A directory name for the instance, the same for every manager of the same runtime directory.
+std::string instance_name(std::string_view runtime_dir) {
+  std::uint32_t hash = 2166136261U;  // FNV-1a
+  for (const char c : runtime_dir) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
+  constexpr char digits[] = "0123456789abcdef";
+  std::string name = "perdure-";
+  for (int shift = 28; shift >= 0; shift -= 4) name += digits[hash >> shift & 15];
+  return name;
+}
+
+std::string first_line(const char* path) {
+  std::string text = os::read_file(path, 4096).value_or(std::string{});
+  return text.substr(0, text.find('\n'));
+}
+
+unit::Specifiers machine_facts(const Accounts& accounts) {
+  unit::Specifiers facts;
+  utsname system{};
+  ::uname(&system);
+  facts.architecture = std::string_view{system.machine} == "x86_64"    ? "x86-64"
+                       : std::string_view{system.machine} == "aarch64" ? "arm64"
+                                                                       : system.machine;
+  facts.kernel_release = system.release;
+  facts.hostname = system.nodename;
+  facts.short_hostname = facts.hostname.substr(0, facts.hostname.find('.'));
+  facts.boot_id = boot_id();
+  facts.machine_id = first_line("/etc/machine-id");
+  const uid_t uid = ::geteuid();
+  const gid_t gid = ::getegid();
+  facts.uid = std::to_string(uid);
+  facts.gid = std::to_string(gid);
+  if (const Result<User> user = accounts.user(facts.uid)) {
+    facts.user_name = user->name;
+    facts.home = user->home;
+    facts.shell = user->shell;
+  }
+  facts.group_name = facts.user_name;
+  facts.temporary_directory = "/tmp";
+  facts.large_temporary_directory = "/var/tmp";
+  if (uid == 0) {
+    facts.runtime_directory = "/run";
+    facts.state_directory = "/var/lib";
+    facts.cache_directory = "/var/cache";
+    facts.log_directory = "/var/log";
+    facts.configuration_directory = "/etc";
+    return facts;
+  }
+  const auto from_environment = [&facts](const char* name, const char* below_home) {
+    const char* value = ::secure_getenv(name);
+    return value != nullptr && *value == '/' ? std::string{value} : facts.home + below_home;
+  };
+  const char* runtime = ::secure_getenv("XDG_RUNTIME_DIR");
+  facts.runtime_directory = runtime != nullptr ? runtime : "";
+  facts.state_directory = from_environment("XDG_STATE_HOME", "/.local/state");
+  facts.cache_directory = from_environment("XDG_CACHE_HOME", "/.cache");
+  facts.log_directory = facts.state_directory + "/log";
+  facts.configuration_directory = from_environment("XDG_CONFIG_HOME", "/.config");
+  return facts;
+}
+
+std::vector<std::string> unit_path_of(const ManagerOptions& options) {
+  if (!options.unit_path.empty()) return options.unit_path;
+  if (::geteuid() == 0) return system_unit_path();
+  const auto value = [](const char* name) {
+    const char* found = ::secure_getenv(name);
+    return std::string{found == nullptr ? "" : found};
+  };
+  return user_unit_path({value("HOME"), value("XDG_CONFIG_HOME"), value("XDG_RUNTIME_DIR"), value("XDG_DATA_HOME")});
+}
+
+core::ServiceSettings settings_of(const unit::ServiceSpec& service) {
+  core::ServiceSettings settings;
+  settings.type = service.type == unit::ServiceType::Exec ? core::ServiceType::Exec : core::ServiceType::Simple;
+  settings.restart = static_cast<core::RestartWhen>(service.restart);
+  settings.restart_sec = service.restart_sec;
+  settings.timeout_start = service.timeout_start;
+  settings.timeout_stop = service.timeout_stop;
+  settings.start_limit_interval = service.start_limit_interval;
+  settings.start_limit_burst = service.start_limit_burst;
+  settings.kill_mode = static_cast<core::KillMode>(service.kill_mode);
+  settings.kill_signal = service.kill_signal;
+  settings.send_sigkill = service.send_sigkill;
+  settings.success_status = {service.success_status.codes, service.success_status.signals};
+  settings.restart_prevent_status = {service.restart_prevent_status.codes, service.restart_prevent_status.signals};
+  settings.restart_force_status = {service.restart_force_status.codes, service.restart_force_status.signals};
+  return settings;
+}
+static_assert(static_cast<int>(core::RestartWhen::Always) == static_cast<int>(unit::RestartWhen::Always));
+static_assert(static_cast<int>(core::KillMode::None) == static_cast<int>(unit::KillMode::None));
+
+}  // namespace
+
+Result<ManagerOptions> parse_manager_arguments(int count, char** arguments) {
+  ManagerOptions options;
+  bool only_units = false;
+  for (int i = 1; i < count; ++i) {
+    const std::string_view word{arguments[i]};
+    options.arguments.emplace_back(word);
+    const auto value_of = [word](std::string_view option, std::string& value) {
+      if (!word.starts_with(option)) return false;
+      value = word.substr(option.size());
+      return true;
+    };
+    std::string directory;
+    if (only_units) {
+      options.units.emplace_back(word);
+    } else if (word == "--") {
+      only_units = true;
+    } else if (value_of("--unit-path=", directory)) {
+      options.unit_path.push_back(std::move(directory));
+    } else if (!value_of("--runtime-dir=", options.runtime_dir) && !value_of("--state-dir=", options.state_dir) &&
+               !value_of("--log-dir=", options.log_dir) && !value_of("--cgroup-root=", options.cgroup_root)) {
+      return Error{"perdure-manager: unknown argument " + std::string{word} + "; it is started by \"perdure run\""};
+    }
+  }
+  for (const std::string* directory : {&options.runtime_dir, &options.state_dir, &options.log_dir}) {
+    if (!directory->starts_with('/'))
+      return Error{
+          "perdure-manager: --runtime-dir=, --state-dir= and --log-dir= must be absolute paths; it is started by \"perdure "
+          "run\""};
+  }
+  return options;
+}
+
+Manager::Manager(ManagerOptions options, UniqueFd channel, loop::Poller poller)
+    : options_(std::move(options)),
+      keeper_(std::move(channel)),
+      keeper_pid_(::getppid()),
+      poller_(std::move(poller)),
+      tracking_(ProcessTracking::open(
+          {options_.cgroup_root, instance_name(options_.runtime_dir), options_.runtime_dir, keeper_pid_})),
+      files_(unit_path_of(options_)),
+      started_(os::monotonic_now()) {}
+
+Manager::~Manager() = default;
+
+Result<std::unique_ptr<Manager>> Manager::start(ManagerOptions options, UniqueFd channel) {
+  PERDURE_TRY(loop::Poller poller, loop::Poller::open());
+  std::unique_ptr<Manager> manager{new Manager{std::move(options), std::move(channel), std::move(poller)}};
+  PERDURE_CHECK(manager->open());
+  PERDURE_CHECK(manager->recover());
+  return manager;
+}
+
+Result<void> Manager::open() {
+  // A terminal's Ctrl-C reaches the keeper alone, which tells us.
+  sys::setsid();
+  sigset_t all;
+  ::sigfillset(&all);
+  sys::sigprocmask(SIG_SETMASK, &all, nullptr);
+  sys::prctl(PR_SET_TIMERSLACK, 1);
+  now_ = os::monotonic_now();
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  surroundings_.our_uid = ::geteuid();
+  surroundings_.our_gid = ::getegid();
+  surroundings_.nofile_hard = limit.rlim_max;
+  surroundings_.environment.push_back("PATH=" +
+                                      surroundings_.search_path.substr(0, surroundings_.search_path.find(":/sbin")));
+  if (const char* language = ::secure_getenv("LANG")) surroundings_.environment.push_back(std::string{"LANG="} + language);
+  PERDURE_TRY(specs_, SpecFile::open());
+  PERDURE_TRY(accounts_, Accounts::read());
+  machine_ = machine_facts(*accounts_);
+  Result<std::unique_ptr<logbook::LogDirectory>> logs = logbook::LogDirectory::open(options_.log_dir);
+  if (!logs) return std::move(logs).error();
+  logs_ = std::move(*logs);
+  PERDURE_CHECK(poller_.add(keeper_.fd(), loop::Interest::Read, token_of(TokenKind::Keeper)));
+  if (tracking_.fd() >= 0) PERDURE_CHECK(poller_.add(tracking_.fd(), loop::Interest::Read, token_of(TokenKind::Tracking)));
+  for (const std::string& note : tracking_.notes()) notes_.push_back(note);
+  return {};
+}
+
+Result<std::map<std::string, UniqueFd>> Manager::list_parked() {
+  std::map<std::string, UniqueFd> parked;
+  std::uint32_t from = 0;
+  do {
+    keeper::Request request;
+    request.operation = keeper::Operation::ListParked;
+    request.from = from;
+    PERDURE_TRY(KeeperChannel::Received part, keeper_.ask(request));
+    const auto labels = part.labels();
+    for (std::size_t i = 0; i < labels.size() && i < part.fds.size(); ++i) {
+      const std::string label{labels[i].label, ::strnlen(labels[i].label, sizeof labels[i].label)};
+      parked[label] = std::move(part.fds[i]);
+    }
+    from = part.message.header.next;
+  } while (from != 0);
+  return parked;
+}
+
+void Manager::park(const std::string& label, int fd) {
+  keeper::Request request;
+  request.operation = keeper::Operation::Put;
+  std::memcpy(request.label, label.data(), std::min(label.size(), sizeof request.label));
+  keeper_.send(request, {&fd, 1});
+}
+
+Result<void> Manager::list_processes(std::vector<core::Event>& found) {
+  std::uint32_t from = 0;
+  do {
+    keeper::Request request;
+    request.operation = keeper::Operation::List;
+    request.from = from;
+    PERDURE_TRY(KeeperChannel::Received part, keeper_.ask(request));
+    keeper_facts_ = part.message.header;
+    std::size_t next_fd = 0;
+    for (std::uint32_t i = 0; i < part.message.header.count; ++i)
+      take_entry(part.message.entries[i], part.fds, next_fd, found);
+    from = part.message.header.next;
+  } while (from != 0);
+  return {};
+}
+
+void Manager::take_entry(const keeper::Entry& entry, std::vector<UniqueFd>& fds, std::size_t& next_fd,
+                         std::vector<core::Event>& found) {
+  const auto take = [&fds, &next_fd, &entry](std::uint16_t flag) {
+    return (entry.flags & flag) != 0 && next_fd < fds.size() ? std::move(fds[next_fd++]) : UniqueFd{};
+  };
+  UniqueFd log = take(keeper::entry_has_log);
+  UniqueFd gate = take(keeper::entry_has_gate);
+  UniqueFd pidfd = take(keeper::entry_has_pidfd);
+  SupervisedUnit* const unit = find(entry.key.unit);
+  if (unit == nullptr) return;  // of a test of births, or of a unit that a damaged file has lost
+  auto run = std::make_unique<Run>();
+  run->number = entry.key.run;
+  run->spawn = entry.key.spawn;
+  run->pid = entry.pid;
+  run->log = std::move(log);
+  run->gate = std::move(gate);
+  run->pidfd = std::move(pidfd);
+  std::copy(std::begin(entry.invocation), std::end(entry.invocation), run->invocation.begin());
+  run->started = stamp(base::Instant{base::Duration{entry.started_ns}});
+  const core::SpawnKey key{unit->id, run->number, run->spawn};
+  if (run->log) {
+    log_of(*unit).begin_run({run->number, static_cast<std::uint32_t>(run->pid), run->invocation});
+    run->log_is_polled =
+        poller_.add(run->log.get(), loop::Interest::Read, token_of(TokenKind::Log, unit->id, run->number)).has_value();
+  }
+  if (run->gate)
+    static_cast<void>(poller_.add(run->gate.get(), loop::Interest::Read, token_of(TokenKind::Gate, unit->id, run->number)));
+  found.emplace_back(core::ProcessStarted{key});
+  const bool has_ended = entry.state == keeper::EntryState::Ended;
+  unit->runs.push_back(std::move(run));
+  std::sort(unit->runs.begin(), unit->runs.end(), [](const auto& a, const auto& b) { return a->number < b->number; });
+  if (has_ended) {
+    std::swap(events_, found);
+    take_exit(entry);
+    std::swap(events_, found);
+  }
+}
+
+Result<void> Manager::recover() {
+  PERDURE_TRY(auto parked, list_parked());
+  is_first_start_ = !parked.contains(units_label);
+  const std::string boot = boot_id();
+  journal_ = parked.contains(journal_label) ? Journal::adopt(std::move(parked[journal_label]), options_.state_dir, boot)
+                                            : Journal::open(options_.state_dir, boot);
+  std::vector<JournalEntry> entries = journal_->load();
+  UniqueFd saved = std::move(parked[units_label]);
+  // Keeper and manager were both lost, within this boot: what they wrote down tells of services that go on.
+  bool both_lost = false;
+  PERDURE_CHECK(ask_keeper_facts());
+  if (is_first_start_) {
+    Result<SavedUnits> left = SavedUnits::open(options_.state_dir);
+    both_lost = left && !entries.empty() && keeper_facts_.manager_starts == 1 && keeper_facts_.entries == 0;
+    if (both_lost) {
+      saved = UniqueFd{sys::fcntl(left->fd(), F_DUPFD_CLOEXEC, 0)};
+    } else {
+      entries.clear();
+      journal_->rewrite({});
+    }
+  }
+  if (journal_->wants_rewrite(entries.size())) journal_->rewrite(entries);
+  park(journal_label, journal_->fd());
+  if (journal_->is_volatile()) notes_.push_back(journal_->note());
+  for (const JournalEntry& entry : entries) {
+    if (entry.record.job != core::unasked_job) last_job_ = std::max(last_job_, entry.record.job);
+  }
+
+  load_units(std::move(saved));
+  if (both_lost) {
+    park(units_label, saved_->fd());
+    load_arguments();
+  }
+  PERDURE_CHECK(open_control(std::move(parked[control_label])));
+  std::vector<core::Event> found;
+  PERDURE_CHECK(list_processes(found));
+  if (is_first_start_ && tracking_.kind() == TrackingKind::CgroupV2) test_births();
+  adopt_survivors(entries, found, both_lost || (keeper_facts_.facts & keeper::fact_adopted) != 0);
+
+  for (const JournalEntry& entry : entries) {
+    SupervisedUnit* const unit = find(entry.record.unit);
+    if (unit == nullptr) continue;
+    unit->state_change = stamp(entry.record.state_since);
+    events_.emplace_back(core::UnitRestored{entry.record});
+  }
+  events_.insert(events_.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
+  events_.emplace_back(core::RecoveryCompleted{});
+  for (std::string& leaf : tracking_.leaves()) {
+    const bool is_known = std::any_of(units_.begin(), units_.end(), [&leaf](const auto& unit) {
+      return unit != nullptr && std::any_of(unit->runs.begin(), unit->runs.end(), [&](const auto& run) {
+               return ProcessTracking::leaf_name(unit->name, run->number) == leaf;
+             });
+    });
+    if (!is_known && !is_first_start_) remove_leaf(std::move(leaf));
+  }
+  if (is_first_start_) {
+    core::JobsRequested starts;
+    for (const core::UnitId id : named_) {
+      if (find(id)->load_state == LoadState::Loaded) starts.jobs.push_back({++last_job_, core::JobType::Start, id});
+    }
+    events_.emplace_back(std::move(starts));
+  }
+  if (parked.contains(stopping_label)) {  // a former manager was told to stop everything
+    is_shutting_down_ = true;
+    events_.emplace_back(core::ShutdownRequested{});
+  }
+  return {};
+}
+
+Result<void> Manager::ask_keeper_facts() {
+  keeper::Request request;
+  request.operation = keeper::Operation::List;
+  request.from = ~std::uint32_t{0};  // no entries, only what every message says
+  PERDURE_TRY(const KeeperChannel::Received answer, keeper_.ask(request));
+  keeper_facts_ = answer.message.header;
+  surroundings_.nofile_soft = keeper_facts_.nofile_at_start;
+  return {};
+}
+
+/// Services that outlived keeper and manager. A process is one of ours by its cgroup leaf, or by its INVOCATION_ID; a bare pid
+/// proves nothing. One that is gone ended in a way that nobody saw.
+void Manager::adopt_survivors(const std::vector<JournalEntry>& entries, std::vector<core::Event>& found, bool keeper_lost) {
+  std::size_t adopted = 0;
+  std::size_t lost = 0;
+  for (const JournalEntry& entry : entries) {
+    const core::UnitRecord& record = entry.record;
+    SupervisedUnit* const unit = find(record.unit);
+    if (unit == nullptr || record.run == 0 || record.main_ended || unit->find_run(record.run) != nullptr) continue;
+    // Ordered, and no process seen: where the keeper that got the order lives, the core simply orders it again.
+    if (!record.main_running && !keeper_lost) continue;
+    auto run = std::make_unique<Run>();
+    run->number = record.run;
+    run->spawn = record.spawn;
+    run->pid = entry.process.pid;
+    run->invocation = entry.process.invocation;
+    run->started = stamp(record.last_start);
+    const std::string leaf = ProcessTracking::leaf_name(unit->name, run->number);
+    if (run->pid == 0) run->pid = tracking_.leader(processes(*run, leaf));
+    const RunProcesses members = processes(*run, leaf);
+    if (run->pid == 0 && !record.main_running) continue;  // it was never started
+    if (run->pid > 1) run->pidfd.reset(sys::pidfd_open(run->pid, 0));
+    const core::SpawnKey key{unit->id, run->number, run->spawn};
+    if (run->pidfd && tracking_.contains(members, run->pid)) {
+      keeper::Request request;
+      request.operation = keeper::Operation::Track;
+      request.key = {run->number, unit->id, run->spawn};
+      request.number = run->pid;
+      std::vector<int> fds{run->pidfd.get()};
+      if (unit->launch.has_log)
+        run->log.reset(
+            sys::open(("/proc/" + std::to_string(run->pid) + "/fd/1").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+      struct stat status {};
+      if (run->log && (sys::fstat(run->log.get(), &status) != 0 || !S_ISFIFO(status.st_mode))) run->log.reset();
+      if (run->log) {
+        request.flags |= keeper::has_log;
+        fds.push_back(run->log.get());
+        run->log_is_polled =
+            poller_.add(run->log.get(), loop::Interest::Read, token_of(TokenKind::Log, unit->id, run->number)).has_value();
+      } else if (unit->launch.has_log) {
+        unit->remarks.push_back(
+            "its output could not be found again after keeper and manager were lost; what it writes is not recorded until "
+            "it is restarted");
+      }
+      keeper_.send(request, fds);
+      found.emplace_back(core::ProcessStarted{key});
+      unit->runs.push_back(std::move(run));
+      ++adopted;
+    } else {
+      run->pidfd.reset();
+      run->exit = core::Exit{};
+      found.emplace_back(core::ProcessExited{key, core::Exit{}, false});
+      unit->runs.push_back(std::move(run));
+      std::swap(events_, found);
+      check_empty(*unit, *unit->runs.back());
+      std::swap(events_, found);
+      if (record.main_running) ++lost;
+    }
+  }
+  if (adopted + lost == 0) return;
+  say("a keeper was lost; " + std::to_string(adopted) + " running services adopted, the end of " + std::to_string(lost) +
+      " others was seen by nobody");
+}
+
+Result<void> Manager::open_control(UniqueFd parked) {
+  ControlServerOptions options;
+  options.path = options_.runtime_dir + "/control.sock";
+  options.connections_max = 256;
+  if (!parked) {
+    PERDURE_TRY(control::ListeningSocket fresh, control::ListeningSocket::at(options.path));
+    parked.reset(fresh.fd());
+    fresh.release();
+    park(control_label, parked.get());
+  }
+  options.listener = parked.get();
+  Result<ControlServer> server = ControlServer::listen(options);
+  if (!server) return std::move(server).error();
+  static_cast<void>(parked.release());
+  control_.emplace(std::move(*server));
+  return poller_.add(control_->fd(), loop::Interest::Read, token_of(TokenKind::Control));
+}
+
+/// A real birth into a fresh leaf: below a cgroup that was killed once, some kernels kill every child that clone3 puts elsewhere.
+/// The executor is given nothing to do, and says so.
+void Manager::test_births() {
+  const std::string leaf = "self-test#1";
+  Result<Birthplace> place = tracking_.prepare(leaf);
+  if (place) {
+    keeper::Request request;
+    request.operation = keeper::Operation::Spawn;
+    request.key = {1, ~std::uint32_t{0}, 1};
+    request.flags = keeper::has_cgroup;
+    request.child_fds = 1;
+    const int fds[] = {specs_->fd(), place->fd.get()};
+    const Result<KeeperChannel::Received> answer = keeper_.ask(request, fds);
+    keeper::Entry entry{};
+    const bool was_made = answer && answer->message.header.error == 0 && answer->message.header.count == 1;
+    for (int looks = 0; was_made && looks < 1000 && entry.state != keeper::EntryState::Ended; ++looks) {
+      keeper::Request list;
+      list.operation = keeper::Operation::List;
+      const Result<KeeperChannel::Received> part = keeper_.ask(list);
+      if (!part) break;
+      for (std::uint32_t i = 0; i < part->message.header.count; ++i) {
+        if (part->message.entries[i].key == request.key) entry = part->message.entries[i];
+      }
+    }
+    keeper::Request done;
+    done.operation = keeper::Operation::Acknowledge;
+    done.key = request.key;
+    keeper_.send(done);
+    const bool works = entry.failed_step == static_cast<std::uint32_t>(wire::Step::ReadSpec);
+    if (!works) {
+      tracking_.enter_by_procs();
+      notes_.emplace_back(
+          "children cannot be born into their cgroup here (clone3); they enter it by themselves, which is slower after idle "
+          "times");
+    }
+  }
+  remove_leaf(leaf);
+}
+
+void Manager::load_units(UniqueFd saved) {
+  units_.resize(1);  // number 0 is none
+  if (saved) {
+    is_recovering_ = true;
+    saved_ = SavedUnits::adopt(std::move(saved));
+    for (SavedUnit& unit : saved_->load()) {
+      const Result<unit::UnitName> name = unit::UnitName::parse(unit.name);
+      if (!name) continue;
+      FoundUnit found{
+          *name, static_cast<LoadState>(unit.load_state), std::move(unit.fragment_path), std::move(unit.sources), {}};
+      SupervisedUnit& added = add_unit(found, unit.id);
+      if (!unit.load_error.empty()) added.load_error = unit.load_error;
+    }
+    introduce();
+    is_recovering_ = false;
+    return;
+  }
+  saved_ = SavedUnits::create(options_.state_dir);
+  load_arguments();
+}
+
+/// Loads the units that the command line names, as far as they are not known yet, and notes them as wanted.
+void Manager::load_arguments() {
+  std::vector<std::string> words = options_.units;
+  if (words.empty()) {
+    const UnitNames names = files_.default_units();
+    for (const unit::UnitName& name : names.names) words.push_back(name.text());
+  }
+  for (const std::string& word : words) {
+    const Result<FoundUnit> found = files_.find_argument(word);
+    if (!found) {
+      say(found.error().message() + "; the other units start");
+      continue;
+    }
+    if (const SupervisedUnit* const known = find(found->name.text())) {
+      named_.push_back(known->id);
+      continue;
+    }
+    SupervisedUnit& unit = add_unit(*found, static_cast<core::UnitId>(units_.size()));
+    if (unit.load_state != LoadState::Loaded)
+      say(unit.name + ": " + (unit.load_error.empty() ? "not found in the unit path" : unit.load_error) +
+          "; it is not started, the other units are");
+    named_.push_back(unit.id);
+  }
+  introduce();
+}
+
+SupervisedUnit* Manager::load_named(std::string_view name) {
+  if (SupervisedUnit* const known = find(name)) return known;
+  const Result<unit::UnitName> parsed = unit::UnitName::parse(name);
+  if (!parsed) return nullptr;
+  const FoundUnit found = files_.find(*parsed);
+  if (found.state == LoadState::NotFound) return nullptr;
+  return &add_unit(found, static_cast<core::UnitId>(units_.size()));
+}
+
+SupervisedUnit& Manager::add_unit(const FoundUnit& found, core::UnitId id) {
+  if (units_.size() <= id) units_.resize(std::size_t{id} + 1);
+  units_[id] = std::make_unique<SupervisedUnit>();
+  SupervisedUnit& unit = *units_[id];
+  unit.id = id;
+  unit.name = found.name.text();
+  unit.fragment_path = found.fragment_path;
+  unit.load_state = found.state;
+  by_name_[unit.name] = &unit;
+  for (const Diagnostic& diagnostic : found.diagnostics) {
+    if (!diagnostic.is_warning && unit.load_error.empty()) unit.load_error = diagnostic.text();
+    unit.remarks.push_back(diagnostic.text());
+  }
+  read_sources(unit, found);
+  return unit;
+}
+
+void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
+  NewUnit fresh;
+  fresh.id = unit.id;
+  if (unit.load_state == LoadState::Loaded) {
+    config::Parsed<unit::UnitSpec> parsed = unit::load_unit(found.name, found.sources, machine_);
+    for (const Diagnostic& diagnostic : parsed.diagnostics) {
+      unit.remarks.push_back(diagnostic.text());
+      if (!diagnostic.is_warning && unit.load_error.empty()) unit.load_error = diagnostic.text();
+    }
+    unit.description = parsed.value.description;
+    fresh.settings = settings_of(parsed.value.service);
+    unit.type = fresh.settings.type;
+    unit.restart = fresh.settings.restart;
+    if (!parsed.value.is_startable || found.name.type() != unit::UnitType::Service) {
+      unit.load_state = LoadState::Error;
+      if (unit.load_error.empty()) unit.load_error = unit.name + ": only services can be run by this version";
+    } else {
+      Result<CompiledLaunch> compiled = compile(parsed.value, *accounts_, surroundings_);
+      Result<SpecPlace> place = compiled ? specs_->add(compiled->bytes) : Result<SpecPlace>{compiled.error()};
+      if (place) {
+        unit.launch = std::move(compiled->launch);
+        unit.launch.place = *place;
+      } else {
+        unit.load_state = LoadState::Error;
+        unit.load_error = unit.name + ": " + place.error().message();
+      }
+    }
+    fresh.wants = std::move(parsed.value.wants);
+    fresh.after = std::move(parsed.value.after);
+    fresh.before = std::move(parsed.value.before);
+  }
+  new_units_.push_back(std::move(fresh));
+  if (!is_recovering_) {
+    const Result<void> saved = saved_->add({unit.id, unit.name, unit.fragment_path,
+                                            static_cast<std::uint8_t>(unit.load_state), unit.load_error, found.sources});
+    if (!saved) notes_.push_back(saved.error().message());
+  }
+}
+
+/// Tells the core of the units that were added, with the names in their dependencies resolved.
+void Manager::introduce() {
+  for (std::size_t i = 0; i < new_units_.size(); ++i) {
+    // By index: a wanted unit that has to be loaded joins the list.
+    const std::vector<unit::UnitName> wants = new_units_[i].wants;
+    for (const unit::UnitName& name : wants) {
+      const SupervisedUnit* wanted = find(name.text());
+      if (wanted == nullptr && !is_recovering_ && name.type() == unit::UnitType::Service) wanted = load_named(name.text());
+      if (wanted != nullptr) new_units_[i].settings.wants.push_back(wanted->id);
+    }
+  }
+  for (NewUnit& fresh : new_units_) {
+    for (const unit::UnitName& name : fresh.after) {
+      if (const SupervisedUnit* const other = find(name.text())) fresh.settings.after.push_back(other->id);
+    }
+    for (const unit::UnitName& name : fresh.before) {
+      const SupervisedUnit* const other = find(name.text());
+      for (NewUnit& candidate : new_units_) {
+        if (other != nullptr && candidate.id == other->id) candidate.settings.after.push_back(fresh.id);
+      }
+    }
+  }
+  for (NewUnit& fresh : new_units_) events_.emplace_back(core::UnitLoaded{fresh.id, std::move(fresh.settings)});
+  new_units_.clear();
+}
+
+SupervisedUnit* Manager::find(core::UnitId id) { return id < units_.size() ? units_[id].get() : nullptr; }
+SupervisedUnit* Manager::find(std::string_view name) {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
+}
+
+Timestamp Manager::stamp(base::Instant instant) const {
+  if (instant == base::Instant{}) return {};
+  const auto ago = os::monotonic_now() - instant;
+  const auto wall = os::wall_now() - ago;
+  const auto us = [](auto duration) {
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
+  };
+  return {us(wall.time_since_epoch()), us(instant.time_since_epoch())};
+}
+
+}  // namespace perdure::supervisor

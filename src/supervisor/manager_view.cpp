@@ -1,0 +1,149 @@
+// What the verbs see of the instance.
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/print.hpp"
+#include "os/clock.hpp"
+#include "perdure/version.hpp"
+#include "supervisor/manager.hpp"
+
+namespace perdure::supervisor {
+namespace {
+
+std::string hexadecimal(const std::array<std::uint8_t, 16>& bytes) {
+  std::string text;
+  for (const std::uint8_t byte : bytes) {
+    text += "0123456789abcdef"[byte >> 4];
+    text += "0123456789abcdef"[byte & 15];
+  }
+  return text;
+}
+
+std::string_view load_state_of(const SupervisedUnit& unit) noexcept {
+  return unit.load_state == LoadState::Error ? "bad-setting" : word_of(unit.load_state);
+}
+
+}  // namespace
+
+/// Keeps a text alive until the next round of the loop, so that a status can refer to it.
+std::string_view Manager::hold(std::string text) const { return held_.emplace_back(std::move(text)); }
+
+UnitStatus Manager::status_of(const SupervisedUnit& unit) const {
+  UnitStatus status;
+  status.name = unit.name;
+  status.description = unit.description;
+  status.load_state = load_state_of(unit);
+  status.load_error = unit.load_error;
+  status.fragment_path = unit.fragment_path;
+  status.type = unit.type == core::ServiceType::Exec ? "exec" : "simple";
+  status.restart = unit::word_of(static_cast<unit::RestartWhen>(unit.restart));
+  status.state_change = unit.state_change;
+  status.active_enter = unit.active_enter;
+  status.inactive_enter = unit.inactive_enter;
+  static constexpr core::UnitRecord never_started{};
+  const core::UnitRecord* known = engine_.record(unit.id);
+  const core::UnitRecord& record = known == nullptr ? never_started : *known;
+  const core::StateWords words = core::state_words(record);
+  status.active_state = words.active;
+  status.sub_state = words.sub;
+  status.result = core::name(record.result);
+  status.restarts = record.restarts;
+  status.job = record.job;
+  status.job_type = record.job_type;
+  if (const Run* const run = unit.last_run()) {
+    status.invocation_id = hold(hexadecimal(run->invocation));
+    if (tracking_.kind() != TrackingKind::BestEffort) {
+      status.control_group = hold(tracking_.path() + '/' + ProcessTracking::leaf_name(unit.name, run->number));
+    }
+    status.exec_main_pid = run->pid;
+    if (!run->exit) status.main_pid = run->pid;
+    status.exec_main_start = run->started;
+    status.exec_main_exit = run->exited;
+  }
+  if (record.main_ended || (status.main_pid == 0 && record.run > 0)) status.last_exit = record.last_exit;
+  for (const std::string& remark : unit.remarks) status.remarks.push_back(remark);
+  if (!unit.last_failure.empty()) status.remarks.push_back(unit.last_failure);
+  return status;
+}
+
+std::optional<UnitStatus> Manager::unit(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  if (found == by_name_.end()) return std::nullopt;
+  return status_of(*found->second);
+}
+
+void Manager::visit_units(std::string_view after, const std::function<bool(const UnitStatus&)>& visit) const {
+  for (auto unit = by_name_.upper_bound(after); unit != by_name_.end(); ++unit) {
+    if (!visit(status_of(*unit->second))) return;
+  }
+}
+
+InstanceFacts Manager::facts() const {
+  InstanceFacts facts;
+  facts.version = version();
+  facts.keeper_pid = keeper_pid_;
+  facts.manager_pid = ::getpid();
+  facts.manager_restarts = keeper_facts_.manager_starts > 0 ? keeper_facts_.manager_starts - 1 : 0;
+  facts.units = by_name_.size();
+  for (const auto& [name, unit] : by_name_) {
+    const core::UnitRecord* const record = engine_.record(unit->id);
+    if (record == nullptr) continue;
+    if (record->state == core::ServiceState::Running) ++facts.active;
+    if (record->state == core::ServiceState::Failed) ++facts.failed;
+    if (record->job != core::no_job) ++facts.jobs;
+  }
+  facts.manager_started = stamp(started_);
+  facts.started = facts.manager_started;
+  facts.is_shutting_down = is_shutting_down_;
+  facts.process_tracking = word_of(tracking_.kind());
+  facts.control_group = tracking_.path();
+  facts.runtime_dir = options_.runtime_dir;
+  facts.state_dir = options_.state_dir;
+  facts.log_dir = options_.log_dir;
+  for (const std::string& note : notes_) facts.degraded.push_back(note);
+  if ((keeper_facts_.facts & keeper::fact_adopted) != 0)
+    facts.degraded.push_back(
+        "the keeper was lost and has been replaced; services that were started before are not its children");
+  return facts;
+}
+
+std::variant<core::JobId, Refusal> Manager::request_job(core::JobType type, std::string_view name) {
+  if (is_shutting_down_) return Refusal{Refusal::Code::ShuttingDown, "the instance is stopping; nothing was changed"};
+  SupervisedUnit* const unit = type == core::JobType::Stop ? find(name) : load_named(name);
+  if (unit == nullptr)
+    return Refusal{Refusal::Code::NoSuchUnit, "unit " + std::string{name} + " not found; nothing was changed"};
+  introduce();
+  if (unit->load_state != LoadState::Loaded && type != core::JobType::Stop) {
+    return Refusal{Refusal::Code::BadUnit,
+                   unit->name + " cannot be started: " +
+                       (unit->load_error.empty() ? std::string{word_of(unit->load_state)} : unit->load_error)};
+  }
+  events_.emplace_back(core::JobRequested{++last_job_, type, unit->id});
+  return last_job_;
+}
+
+bool Manager::is_in_flight(core::JobId job) const {
+  for (const auto& unit : units_) {
+    const core::UnitRecord* const record = unit == nullptr ? nullptr : engine_.record(unit->id);
+    if (record != nullptr && record->job == job) return true;
+  }
+  return false;
+}
+
+std::optional<Refusal> Manager::reset_failed(std::string_view name) {
+  const SupervisedUnit* const unit = find(name);
+  if (unit == nullptr)
+    return Refusal{Refusal::Code::NoSuchUnit, "unit " + std::string{name} + " not found; nothing was changed"};
+  events_.emplace_back(core::FailureReset{unit->id});
+  return std::nullopt;
+}
+
+void Manager::shut_down() {
+  if (!is_shutting_down_) park(stopping_label, specs_->fd());
+  is_shutting_down_ = true;
+  events_.emplace_back(core::ShutdownRequested{});
+}
+
+}  // namespace perdure::supervisor

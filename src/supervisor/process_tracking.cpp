@@ -1,0 +1,545 @@
+#include "supervisor/process_tracking.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "base/errno_name.hpp"
+#include "os/file.hpp"
+#include "os/system.hpp"
+#include "wire/keeper_message.hpp"
+
+namespace perdure::supervisor {
+namespace {
+
+namespace sys = os::sys;
+namespace keeper = wire::keeper;
+
+/// Rounds of signalling until no new process appears; a fork storm that outlives them is met by the next kill.
+constexpr int signal_rounds_max = 64;
+constexpr std::size_t proc_file_max = std::size_t{1} << 20;
+constexpr int parents_max = 4096;
+
+std::string read_at(int directory, const std::string& name) {
+  const UniqueFd file{sys::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC)};
+  std::string text;
+  char block[4096];
+  while (file && text.size() < proc_file_max) {
+    const ssize_t count = sys::read(file.get(), block, sizeof block);
+    if (count <= 0) break;
+    text.append(block, static_cast<std::size_t>(count));
+  }
+  return text;
+}
+
+bool write_at(int directory, const std::string& name, std::string_view text) {
+  const UniqueFd file{sys::openat(directory, name.c_str(), O_WRONLY | O_CLOEXEC)};
+  return file && sys::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
+std::vector<pid_t> numbers_in(std::string_view text) {
+  std::vector<pid_t> numbers;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at < end) {
+    pid_t number = 0;
+    const auto [rest, error] = std::from_chars(at, end, number);
+    if (error == std::errc{} && number > 0) numbers.push_back(number);
+    at = rest == at ? at + 1 : rest;
+  }
+  return numbers;
+}
+
+/// The first line of `text` that begins with `prefix`, without it.
+std::optional<std::string_view> line_after(std::string_view text, std::string_view prefix) {
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    if (line.starts_with(prefix)) return line.substr(prefix.size());
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return std::nullopt;
+}
+
+/// mountinfo writes blanks and backslashes as octal (proc(5)).
+std::string unescaped(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
+}
+
+/// Where the cgroup v2 hierarchy is mounted, and which part of it.
+struct Cgroup2Mount {
+  std::string root;
+  std::string point;
+};
+std::optional<Cgroup2Mount> find_cgroup2() {
+  const Result<std::string> table = os::read_file("/proc/self/mountinfo", proc_file_max);
+  if (!table) return std::nullopt;
+  std::string_view text = *table;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const std::size_t separator = line.find(" - ");
+    if (separator == std::string_view::npos || !line.substr(separator + 3).starts_with("cgroup2 ")) continue;
+    std::vector<std::string_view> fields;
+    for (std::string_view left = line.substr(0, separator); !left.empty() && fields.size() < 6;) {
+      const std::size_t blank = std::min(left.find(' '), left.size());
+      fields.push_back(left.substr(0, blank));
+      left.remove_prefix(std::min(blank + 1, left.size()));
+    }
+    if (fields.size() >= 5) return Cgroup2Mount{unescaped(fields[3]), unescaped(fields[4])};
+  }
+  return std::nullopt;
+}
+
+UniqueFd open_pidfd(pid_t pid) { return UniqueFd{pid > 1 ? sys::pidfd_open(pid, 0) : -1}; }
+
+struct ProcEntry {
+  char state = '?';
+  pid_t parent = 0;
+  pid_t session = 0;
+};
+std::optional<ProcEntry> look_up(pid_t pid) {
+  const Result<std::string> stat = os::read_file("/proc/" + std::to_string(pid) + "/stat", 4096);
+  if (!stat) return std::nullopt;
+  const std::size_t name_end = stat->rfind(')');  // the name itself may contain one
+  if (name_end == std::string::npos || stat->size() < name_end + 3) return std::nullopt;
+  ProcEntry entry;
+  entry.state = (*stat)[name_end + 2];
+  const std::vector<pid_t> numbers = numbers_in(std::string_view{*stat}.substr(name_end + 3));
+  if (numbers.size() < 3) return std::nullopt;
+  const char* at = stat->c_str() + name_end + 4;
+  const char* const end = stat->c_str() + stat->size();
+  pid_t group = 0;
+  at = std::from_chars(at, end, entry.parent).ptr + 1;
+  at = std::from_chars(at, end, group).ptr + 1;
+  std::from_chars(at, end, entry.session);
+  return entry;
+}
+
+/// INVOCATION_ID of a process, as it is in its environment; zeros: none, or nothing we may read.
+/// The id in hexadecimal at `at`; zeros where there is none.
+std::array<std::uint8_t, 16> id_at(std::string_view text, std::size_t at) {
+  std::array<std::uint8_t, 16> id{};
+  for (std::size_t i = 0; i < id.size() && at + 2 * i + 2 <= text.size(); ++i) {
+    std::from_chars(text.data() + at + 2 * i, text.data() + at + 2 * i + 2, id[i], 16);
+  }
+  return id;
+}
+
+std::array<std::uint8_t, 16> invocation_of(pid_t pid) {
+  const std::string process = "/proc/" + std::to_string(pid);
+  const Result<std::string> environment = os::read_file(process + "/environ", proc_file_max);
+  if (!environment) return {};
+  constexpr std::string_view name = "INVOCATION_ID=";
+  const std::size_t at = environment->starts_with(name) ? 0 : environment->find('\0' + std::string{name});
+  if (at != std::string::npos) return id_at(*environment, at + name.size() + (at == 0 ? 0 : 1));
+  // An executor has no environment yet: the id is its second argument.
+  if (!environment->empty()) return {};
+  const std::string words = os::read_file(process + "/cmdline", proc_file_max).value_or(std::string{});
+  constexpr std::string_view executor{"perdure-executor\0", 17};
+  const std::size_t second = words.starts_with(executor) ? words.find('\0', executor.size()) : std::string::npos;
+  return second == std::string::npos ? std::array<std::uint8_t, 16>{} : id_at(words, second + 1);
+}
+
+std::map<pid_t, ProcEntry> all_processes() {
+  std::map<pid_t, ProcEntry> found;
+  DIR* const proc = sys::opendir("/proc");
+  if (proc == nullptr) return found;
+  while (const dirent* const entry = ::readdir(proc)) {
+    pid_t pid = 0;
+    const char* const end = entry->d_name + std::strlen(entry->d_name);
+    if (std::from_chars(entry->d_name, end, pid).ptr != end || pid <= 1) continue;
+    if (const auto known = look_up(pid)) found.emplace(pid, *known);
+  }
+  ::closedir(proc);
+  return found;
+}
+
+bool descends_from(const std::map<pid_t, ProcEntry>& processes, pid_t pid, pid_t ancestor) {
+  for (int steps = 0; steps < parents_max; ++steps) {
+    const auto entry = processes.find(pid);
+    if (entry == processes.end()) return false;
+    pid = entry->second.parent;
+    if (pid == ancestor) return true;
+    if (pid <= 1) return false;
+  }
+  return false;
+}
+
+/// Whether the process executes the program that we hold as `program`.
+bool executes(pid_t pid, int program) {
+  struct stat theirs {};
+  struct stat ours {};
+  return sys::stat(("/proc/" + std::to_string(pid) + "/exe").c_str(), &theirs) == 0 && sys::fstat(program, &ours) == 0 &&
+         theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+}
+
+}  // namespace
+
+std::string_view word_of(TrackingKind kind) noexcept {
+  switch (kind) {
+    case TrackingKind::CgroupV2: return "cgroup v2";
+    case TrackingKind::CgroupV1: return "cgroup v1";
+    case TrackingKind::BestEffort: break;
+  }
+  return "best effort";
+}
+
+std::string ProcessTracking::leaf_name(std::string_view unit, std::uint64_t run) {
+  constexpr std::size_t name_max = 255 - 22;  // of a directory, without "#" and the longest number
+  return std::string{unit.substr(0, name_max)} + '#' + std::to_string(run);
+}
+
+ProcessTracking ProcessTracking::open(const TrackingOptions& options) {
+  ProcessTracking tracking;
+  tracking.keeper_ = options.keeper;
+  if (tracking.open_cgroup2(options)) {
+    tracking.kind_ = TrackingKind::CgroupV2;
+    tracking.inotify_.reset(sys::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  } else if (tracking.open_cgroup1(options)) {
+    tracking.kind_ = TrackingKind::CgroupV1;
+  } else {
+    tracking.notes_.emplace_back(
+        "process tracking: best effort (no cgroup hierarchy can be written here); a process that leaves its session and "
+        "clears its environment is not found");
+  }
+  return tracking;
+}
+
+bool ProcessTracking::open_cgroup2(const TrackingOptions& options) {
+  if (!options.cgroup_root.empty()) {
+    if (use_directory(options.cgroup_root, options)) return true;
+    notes_.push_back("cannot use --cgroup-root " + options.cgroup_root + " (" + std::string{base::errno_name(errno)} + ")");
+    return false;
+  }
+  const std::optional<Cgroup2Mount> mount = find_cgroup2();
+  const Result<std::string> own = os::read_file("/proc/self/cgroup", proc_file_max);
+  if (!mount || !own) return false;
+  const std::optional<std::string_view> line = line_after(*own, "0::");
+  if (!line || !line->starts_with('/')) return false;
+  std::string path{*line};
+  // A manager after the first is in the instance's own leaf already: the instance is two floors up.
+  const std::size_t own_place = path.rfind('/' + options.instance + '/');
+  if (own_place != std::string::npos) path.resize(own_place);
+  if (mount->root != "/") {
+    if (!path.starts_with(mount->root)) return false;
+    path.erase(0, mount->root.size());
+  }
+  if (path == "/") path.clear();
+  return use_directory(mount->point + path, options);
+}
+
+bool ProcessTracking::use_directory(const std::string& base, const TrackingOptions& options) {
+  path_ = base + '/' + options.instance;
+  if (sys::mkdir(path_.c_str(), 0755) != 0 && errno != EEXIST) return false;
+  directory_.reset(sys::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory_) return false;
+  // A leaf that was killed once is of no use to a keeper (a child of it would be killed at birth): a fresh one per keeper.
+  own_leaf_ = "supervisor." + std::to_string(options.keeper);
+  const bool is_new = sys::mkdirat(directory_.get(), own_leaf_.c_str(), 0755) == 0;
+  if (!is_new && errno != EEXIST) {
+    directory_.reset();
+    return false;
+  }
+  const std::string procs = own_leaf_ + "/cgroup.procs";
+  const std::vector<pid_t> inside = numbers_in(read_at(directory_.get(), procs));
+  bool moved = true;
+  for (const pid_t pid : {options.keeper, ::getpid()}) {
+    if (pid > 0 && std::find(inside.begin(), inside.end(), pid) == inside.end()) {
+      moved = write_at(directory_.get(), procs, std::to_string(pid)) && moved;
+    }
+  }
+  if (!moved) {
+    const int error = errno;
+    sys::unlinkat(directory_.get(), own_leaf_.c_str(), AT_REMOVEDIR);
+    directory_.reset();
+    sys::rmdir(path_.c_str());
+    errno = error;
+    return false;
+  }
+  shown_path_ = path_;
+  if (const auto mount = find_cgroup2(); mount && path_.starts_with(mount->point))
+    shown_path_ = path_.substr(mount->point.size());
+  return true;
+}
+
+bool ProcessTracking::open_cgroup1(const TrackingOptions& options) {
+  if (!options.cgroup_root.empty() || ::geteuid() != 0) return false;
+  const std::string point = options.runtime_dir + "/cgroup";
+  sys::mkdir(point.c_str(), 0755);
+  if (sys::access((point + "/cgroup.procs").c_str(), W_OK) != 0) {
+    const std::string data = "none,name=" + options.instance;
+    if (::mount(options.instance.c_str(), point.c_str(), "cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, data.c_str()) != 0) {
+      sys::rmdir(point.c_str());
+      return false;
+    }
+  }
+  path_ = point;
+  shown_path_ = "/";
+  directory_.reset(sys::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory_) notes_.emplace_back("process tracking: cgroup v1 (no cgroup v2 hierarchy can be written here)");
+  return static_cast<bool>(directory_);
+}
+
+Result<Birthplace> ProcessTracking::prepare(std::string_view leaf) {
+  if (kind_ == TrackingKind::BestEffort) return Birthplace{};
+  const std::string name{leaf};
+  if (sys::mkdirat(directory_.get(), name.c_str(), 0755) != 0 && errno != EEXIST) {
+    return Error::from_errno(errno, "make the cgroup", path_ + '/' + name);
+  }
+  Birthplace place;
+  place.enters_by_itself = enters_by_procs();
+  place.fd.reset(place.enters_by_itself
+                     ? sys::openat(directory_.get(), (name + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC)
+                     : sys::openat(directory_.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!place.fd) return Error::from_errno(errno, "open the cgroup", path_ + '/' + name);
+  return place;
+}
+
+bool ProcessTracking::is_empty(const RunProcesses& run) const {
+  switch (kind_) {
+    case TrackingKind::CgroupV2: {
+      const UniqueFd file{
+          sys::openat(directory_.get(), (std::string{run.leaf} + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC)};
+      if (!file) return errno == ENOENT;  // the leaf is gone
+      char text[256];
+      const ssize_t count = sys::read(file.get(), text, sizeof text);
+      const auto populated = count > 0 ? line_after({text, static_cast<std::size_t>(count)}, "populated ") : std::nullopt;
+      return populated == "0";
+    }
+    case TrackingKind::CgroupV1:
+    case TrackingKind::BestEffort: break;
+  }
+  return members(run).empty();
+}
+
+/// All descendants of the keeper, found once per round of the loop: a look through /proc costs milliseconds.
+struct ProcessTracking::Snapshot {
+  struct Member {
+    ProcEntry entry{};
+    std::array<std::uint8_t, 16> invocation{};
+  };
+  std::map<pid_t, Member> living{};
+  std::multimap<pid_t, pid_t> by_session{};
+  std::multimap<pid_t, pid_t> by_parent{};
+  std::map<std::array<std::uint8_t, 16>, std::vector<pid_t>> by_invocation{};
+};
+
+void ProcessTracking::look_again() const { snapshot_.reset(); }
+
+const ProcessTracking::Snapshot& ProcessTracking::snapshot() const {
+  if (snapshot_) return *snapshot_;
+  snapshot_ = std::make_shared<Snapshot>();
+  const std::map<pid_t, ProcEntry> processes = all_processes();
+  for (const auto& [pid, entry] : processes) {
+    if (entry.state == 'Z' || entry.state == 'X' || pid == keeper_ || pid == ::getpid()) continue;
+    Snapshot::Member member{entry, invocation_of(pid)};
+    if (descends_from(processes, pid, keeper_)) {
+      snapshot_->by_session.emplace(entry.session, pid);
+      snapshot_->by_parent.emplace(entry.parent, pid);
+    }
+    if (member.invocation != std::array<std::uint8_t, 16>{}) snapshot_->by_invocation[member.invocation].push_back(pid);
+    snapshot_->living.emplace(pid, member);
+  }
+  return *snapshot_;
+}
+
+std::vector<pid_t> ProcessTracking::members(const RunProcesses& run) const {
+  if (kind_ != TrackingKind::BestEffort)
+    return numbers_in(read_at(directory_.get(), std::string{run.leaf} + "/cgroup.procs"));
+  const Snapshot& all = snapshot();
+  std::vector<pid_t> found;
+  const auto add = [&found](pid_t pid) {
+    if (std::find(found.begin(), found.end(), pid) == found.end()) found.push_back(pid);
+  };
+  // A main process that has ended may have lent its number to another run's since, which then leads a session of that number.
+  constexpr std::array<std::uint8_t, 16> unknown{};
+  const auto is_of_another_run = [&all, &run, &unknown](pid_t pid) {
+    const auto known = all.living.find(pid);
+    return known != all.living.end() && run.invocation != unknown && known->second.invocation != unknown &&
+           known->second.invocation != run.invocation;
+  };
+  if (run.main > 1) {
+    // It counts as itself only while we hold it.
+    if (run.main_pidfd >= 0 && all.living.contains(run.main) && !is_of_another_run(run.main)) add(run.main);
+    const auto [first, last] = all.by_session.equal_range(run.main);
+    for (auto member = first; member != last; ++member) {
+      if (!is_of_another_run(member->second)) add(member->second);
+    }
+  }
+  if (const auto same = all.by_invocation.find(run.invocation); same != all.by_invocation.end()) {
+    for (const pid_t pid : same->second) add(pid);
+  }
+  for (std::size_t i = 0; i < found.size(); ++i) {  // it grows by what it finds
+    const auto [first, last] = all.by_parent.equal_range(found[i]);
+    for (auto child = first; child != last; ++child) add(child->second);
+  }
+  return found;
+}
+
+bool ProcessTracking::contains(const RunProcesses& run, pid_t pid) const {
+  if (pid <= 1) return false;
+  const std::vector<pid_t> inside = members(run);
+  return std::find(inside.begin(), inside.end(), pid) != inside.end();
+}
+
+/// The second look at a process, now that its pidfd is held.
+bool ProcessTracking::still_belongs(const RunProcesses& run, pid_t pid) const {
+  if (kind_ != TrackingKind::BestEffort) return contains(run, pid);
+  const auto known = snapshot().living.find(pid);
+  const auto now = look_up(pid);
+  return known != snapshot().living.end() && now && now->session == known->second.entry.session &&
+         (now->parent == known->second.entry.parent || now->parent == keeper_) &&
+         invocation_of(pid) == known->second.invocation;
+}
+
+pid_t ProcessTracking::leader(const RunProcesses& run) const {
+  for (const pid_t pid : members(run)) {
+    const auto entry = look_up(pid);
+    if (entry && entry->session == pid) return pid;
+  }
+  // It may be on its way there: then it still executes the keeper or the executor.
+  for (const pid_t pid : members(run)) {
+    if (executes(pid, keeper::executor_program_fd) || executes(pid, keeper::keeper_program_fd)) return pid;
+  }
+  return 0;
+}
+
+bool ProcessTracking::was_used(std::string_view leaf) const {
+  if (kind_ != TrackingKind::CgroupV2) return false;
+  const std::string times = read_at(directory_.get(), std::string{leaf} + "/cpu.stat");
+  const auto used = line_after(times, "usage_usec ");
+  return used && *used != "0";
+}
+
+std::size_t ProcessTracking::signal_all(const RunProcesses& run, int signal) const {
+  const auto send = [signal](int pidfd) {
+    sys::pidfd_send_signal(pidfd, signal);
+    if (signal == SIGTERM || signal == SIGHUP) sys::pidfd_send_signal(pidfd, SIGCONT);
+  };
+  std::vector<pid_t> done;
+  for (int round = 0; round < signal_rounds_max; ++round) {
+    bool found_new = false;
+    for (const pid_t pid : members(run)) {
+      if (std::find(done.begin(), done.end(), pid) != done.end()) continue;
+      done.push_back(pid);
+      if (pid == run.main && run.main_pidfd >= 0) {
+        send(run.main_pidfd);  // its own since its birth: no second look is needed
+        found_new = true;
+        continue;
+      }
+      // Opened first, then looked at again: a number that has passed to a stranger meanwhile is not of this run.
+      const UniqueFd pidfd = open_pidfd(pid);
+      if (!pidfd || !still_belongs(run, pid)) continue;
+      found_new = true;
+      send(pidfd.get());
+    }
+    if (!found_new) break;
+    // One more look through /proc for each of a thousand services that stop together would take minutes: what escapes this round
+    // is met by the kill, which looks again.
+    if (kind_ == TrackingKind::BestEffort && signal != SIGKILL) break;
+    look_again();
+  }
+  return done.size();
+}
+
+std::size_t ProcessTracking::kill_all(const RunProcesses& run) const {
+  if (kind_ == TrackingKind::CgroupV2) {
+    const std::size_t count = members(run).size();
+    if (write_at(directory_.get(), std::string{run.leaf} + "/cgroup.kill", "1")) return count;  // Linux 5.14
+  }
+  return signal_all(run, SIGKILL);
+}
+
+bool ProcessTracking::remove(std::string_view leaf) const {
+  if (kind_ == TrackingKind::BestEffort) return true;
+  return sys::unlinkat(directory_.get(), std::string{leaf}.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT;
+}
+
+std::vector<std::string> ProcessTracking::leaves() const {
+  std::vector<std::string> names;
+  if (kind_ == TrackingKind::BestEffort) return names;
+  DIR* const directory = sys::opendir(path_.c_str());
+  if (directory == nullptr) return names;
+  while (const dirent* const entry = ::readdir(directory)) {
+    const std::string_view name{entry->d_name};
+    if (entry->d_type == DT_DIR && name.find('#') != std::string_view::npos) names.emplace_back(name);
+  }
+  ::closedir(directory);
+  return names;
+}
+
+void ProcessTracking::close_down() {
+  if (kind_ == TrackingKind::BestEffort) return;
+  for (const std::string& leaf : leaves()) remove(leaf);
+  if (kind_ == TrackingKind::CgroupV1) {
+    directory_.reset();
+    ::umount2(path_.c_str(), MNT_DETACH);
+    sys::rmdir(path_.c_str());
+    return;
+  }
+  // Back to where we came from, or the directory could not go.
+  const std::string above = path_.substr(0, path_.rfind('/'));
+  const UniqueFd base{sys::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  for (const pid_t pid : {keeper_, ::getpid()}) {
+    if (base && pid > 0) write_at(base.get(), "cgroup.procs", std::to_string(pid));
+  }
+  if (DIR* const directory = sys::opendir(path_.c_str())) {
+    while (const dirent* const entry = ::readdir(directory)) {
+      if (std::string_view{entry->d_name}.starts_with("supervisor."))
+        sys::unlinkat(directory_.get(), entry->d_name, AT_REMOVEDIR);
+    }
+    ::closedir(directory);
+  }
+  sys::rmdir(path_.c_str());
+}
+
+void ProcessTracking::thaw() const {
+  if (kind_ == TrackingKind::CgroupV2) write_at(directory_.get(), "cgroup.freeze", "0");
+}
+
+int ProcessTracking::watch(std::string_view leaf) {
+  if (!inotify_) return -1;
+  return sys::inotify_add_watch(inotify_.get(), (path_ + '/' + std::string{leaf} + "/cgroup.events").c_str(), IN_MODIFY);
+}
+
+void ProcessTracking::unwatch(int watch) {
+  if (inotify_ && watch >= 0) sys::inotify_rm_watch(inotify_.get(), watch);
+}
+
+std::vector<int> ProcessTracking::events() const {
+  std::vector<int> found;
+  alignas(inotify_event) char block[4096];
+  for (;;) {
+    const ssize_t count = inotify_ ? sys::read(inotify_.get(), block, sizeof block) : -1;
+    if (count <= 0) return found;
+    for (ssize_t at = 0; at < count;) {
+      inotify_event event{};
+      std::memcpy(&event, block + at, sizeof event);
+      found.push_back(event.wd);  // -1: the queue overflowed; whoever reads this looks at all
+      at += static_cast<ssize_t>(sizeof event + event.len);
+    }
+  }
+}
+
+}  // namespace perdure::supervisor

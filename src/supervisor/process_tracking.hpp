@@ -1,0 +1,129 @@
+// ProcessTracking: which processes belong to a run, and how to reach all of them.
+//
+// With a writable cgroup v2 every run has a leaf of its own, entered at birth, so that no process can leave it; where root can
+// mount one, a named cgroup v1 hierarchy of ours serves instead (no kill in one stroke, no notice when it is empty). Else it is
+// best effort: descendants, sessions and INVOCATION_ID; `status` says so, and a process that matches no run is never signalled.
+// The instance's directory is below the cgroup of whoever started it, or at the given root, named after the runtime directory,
+// so that a successor finds it. Keeper and manager have a leaf of their own there: nothing that stops a service reaches them.
+// Left out: deciding whom to signal (core), pids of main processes (the keeper's table).
+// Thread safety: one thread. Fork: a child leaves it alone. Signal safety: none.
+//
+//     PERDURE_TRY(ProcessTracking tracking, ProcessTracking::open({.instance = "perdure-1a2b", .keeper = keeper_pid}));
+//     PERDURE_TRY(Birthplace place, tracking.prepare(run));           // hand place.fd to the keeper
+//     if (tracking.is_empty(run)) tracking.remove(run);
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "perdure/result.hpp"
+#include "perdure/unique_fd.hpp"
+
+namespace perdure::supervisor {
+
+enum class TrackingKind : std::uint8_t { CgroupV2, CgroupV1, BestEffort };
+/// "cgroup v2", "cgroup v1", "best effort"
+std::string_view word_of(TrackingKind kind) noexcept;
+
+struct TrackingOptions {
+  std::string cgroup_root{};  ///< absolute; empty: below our own cgroup
+  std::string instance{};     ///< a directory name
+  std::string runtime_dir{};  ///< where a cgroup v1 hierarchy may be mounted
+  pid_t keeper = 0;
+};
+
+/// What names a run's processes.
+struct RunProcesses {
+  std::string_view leaf{};  ///< leaf_name()
+  pid_t main = 0;           ///< 0: none known. Best effort only
+  std::array<std::uint8_t, 16> invocation{};
+  int main_pidfd = -1;  ///< of main; -1: none
+};
+
+/// Where a process of a run is to be born.
+struct Birthplace {
+  UniqueFd fd{};                  ///< none: nowhere special
+  bool enters_by_itself = false;  ///< `fd` is a cgroup.procs for the child to write to, else a directory for clone3
+};
+
+class ProcessTracking {
+ public:
+  /// Finds what there is, makes the instance's directory, and moves keeper and manager into their leaf. Never fails: in the
+  /// worst case it is best effort, and notes() says why.
+  static ProcessTracking open(const TrackingOptions& options);
+
+  [[nodiscard]] TrackingKind kind() const noexcept { return kind_; }
+  /// What an administrator should know, one line each.
+  [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
+  /// Below the cgroup root ("/user.slice/perdure-1a2b"); empty where there is none.
+  [[nodiscard]] const std::string& path() const noexcept { return shown_path_; }
+
+  /// "web.service#12": never used for another run.
+  static std::string leaf_name(std::string_view unit, std::uint64_t run);
+  /// Whether clone3(CLONE_INTO_CGROUP) has been found not to work here: children enter by themselves from now on.
+  void enter_by_procs() noexcept { birth_by_procs_ = true; }
+  [[nodiscard]] bool enters_by_procs() const noexcept { return birth_by_procs_ || kind_ == TrackingKind::CgroupV1; }
+
+  /// Makes the leaf. A leaf that is there already (from before a recovery) is used.
+  Result<Birthplace> prepare(std::string_view leaf);
+  /// Whether no process of the run is left. Cheap for cgroup v2, a look through /proc for best effort.
+  [[nodiscard]] bool is_empty(const RunProcesses& run) const;
+  /// Best effort: what was found in /proc is found anew. Call once per round of the loop.
+  void look_again() const;
+  /// Signals every process of the run, those included that appear meanwhile. Returns how many were signalled.
+  std::size_t signal_all(const RunProcesses& run, int signal) const;
+  /// SIGKILL to all at once.
+  std::size_t kill_all(const RunProcesses& run) const;
+  /// Whether the process is one of the run's.
+  [[nodiscard]] bool contains(const RunProcesses& run, pid_t pid) const;
+  /// The process of the run that leads a session, as every main process does at first, or is about to; 0: none.
+  [[nodiscard]] pid_t leader(const RunProcesses& run) const;
+  /// Whether there was ever a process in the leaf. False also where nobody can tell (all but cgroup v2).
+  [[nodiscard]] bool was_used(std::string_view leaf) const;
+  /// Removes an empty leaf. False: it is not possible yet; try again later.
+  bool remove(std::string_view leaf) const;
+  /// Leaves of the instance that exist: after a recovery, to find those nobody wants any more.
+  [[nodiscard]] std::vector<std::string> leaves() const;
+  /// Removes the instance's directory, after everything has stopped.
+  void close_down();
+  /// A frozen ancestor would hold up the keeper: thaws our directory.
+  void thaw() const;
+
+  // Being told that a leaf has become empty: an inotify descriptor; for kinds without it, fd() is -1 and is_empty() is asked again.
+  [[nodiscard]] int fd() const noexcept { return inotify_.get(); }
+  /// A number for the leaf that events() gives back; -1: it cannot be watched, ask again.
+  int watch(std::string_view leaf);
+  void unwatch(int watch);
+  /// The leaves that something happened to.
+  [[nodiscard]] std::vector<int> events() const;
+
+ private:
+  ProcessTracking() = default;
+  bool open_cgroup2(const TrackingOptions& options);
+  bool open_cgroup1(const TrackingOptions& options);
+  bool use_directory(const std::string& base, const TrackingOptions& options);
+  struct Snapshot;
+  [[nodiscard]] const Snapshot& snapshot() const;
+  [[nodiscard]] std::vector<pid_t> members(const RunProcesses& run) const;
+  [[nodiscard]] bool still_belongs(const RunProcesses& run, pid_t pid) const;
+
+  TrackingKind kind_ = TrackingKind::BestEffort;
+  std::string path_{};  ///< of the instance's directory in the file system
+  std::string shown_path_{};
+  std::string own_leaf_{};
+  mutable std::shared_ptr<Snapshot> snapshot_{};
+  UniqueFd directory_{};
+  UniqueFd inotify_{};
+  pid_t keeper_ = 0;
+  bool birth_by_procs_ = false;
+  std::vector<std::string> notes_{};
+};
+
+}  // namespace perdure::supervisor

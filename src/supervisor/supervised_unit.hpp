@@ -1,0 +1,75 @@
+// SupervisedUnit and Run: what the manager's shell holds for a unit, beside the core's record of it.
+//
+// Left out: decisions and everything that must outlive the manager (core::UnitRecord, the journal, the keeper's table).
+// Thread safety: one thread. Fork and signal safety: none.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/event.hpp"
+#include "core/unit_record.hpp"
+#include "logbook/pipe_pacing.hpp"
+#include "logbook/unit_log.hpp"
+#include "perdure/unique_fd.hpp"
+#include "supervisor/instance_view.hpp"
+#include "supervisor/launch.hpp"
+#include "supervisor/unit_files.hpp"
+
+namespace perdure::supervisor {
+
+/// One activation: its descriptors, and what is known of its main process.
+struct Run {
+  std::uint64_t number = 0;
+  std::uint32_t spawn = 0;
+  pid_t pid = 0;  ///< of the main process; 0: none was made yet
+  UniqueFd pidfd{};
+  UniqueFd log{};   ///< read end of the pipe
+  UniqueFd gate{};  ///< read end; its end means that the program was executed
+  std::array<std::uint8_t, 16> invocation{};
+  Timestamp started{};
+  Timestamp exited{};
+  std::optional<core::Exit> exit{};
+  bool setup_failed = false;  ///< it never became the program
+  logbook::PipePacing pacing{};
+  int watch = -1;           ///< of ProcessTracking
+  bool is_watched = false;  ///< the core wants to know when nothing is left
+  bool told_empty = false;
+  bool log_is_polled = false;  ///< the pipe is in the poller's set
+  bool is_released = false;    ///< waits only for its last log bytes to be written
+};
+
+struct SupervisedUnit {
+  core::UnitId id = core::no_unit;
+  std::string name{};
+  std::string description{};
+  std::string fragment_path{};
+  std::string load_error{};
+  std::vector<std::string> remarks{};
+  std::string last_failure{};  ///< why the last start or run went wrong, one line
+  LoadState load_state = LoadState::NotFound;
+  core::ServiceType type = core::ServiceType::Simple;
+  core::RestartWhen restart = core::RestartWhen::No;
+  Launch launch{};
+  std::vector<std::unique_ptr<Run>> runs{};  ///< the present one last
+  std::unique_ptr<logbook::UnitLog> log{};   ///< made with the first byte
+  Timestamp state_change{};
+  Timestamp active_enter{};
+  Timestamp inactive_enter{};
+
+  [[nodiscard]] Run* find_run(std::uint64_t number) const noexcept {
+    for (const auto& run : runs) {
+      if (run->number == number) return run.get();
+    }
+    return nullptr;
+  }
+  [[nodiscard]] Run* last_run() const noexcept { return runs.empty() ? nullptr : runs.back().get(); }
+};
+
+}  // namespace perdure::supervisor

@@ -1,0 +1,92 @@
+// UnitFiles: where the texts of units are: the directories of the unit path, aliases, masks, templates, drop-ins.
+//
+// As systemd.unit(5) "Unit File Load Path": of files with one name the first directory's counts; a link to /dev/null and an empty
+// file mask the unit; a link to another name within the unit path is an alias; foo@x.service falls back to foo@.service.
+// Drop-ins are *.conf in foo-bar.service.d, foo-.service.d and service.d, the nearer name before the wider one and, of one
+// name, the earlier directory; they count in the order of their file names.
+// Only regular files are read, at most unit_file_bytes_max of each, and nothing is waited for: a FIFO, device or socket is
+// refused with a reason. A drop-in that is there and cannot be read is an error for the unit, because it may be what restricts
+// it; a link to nowhere is skipped with a warning.
+// Left out: what the texts mean (unit/unit_spec.hpp).
+// Thread safety: as a plain value; the directories are read anew at each call. Fork: nothing is kept. Signal safety: none.
+//
+//     const UnitFiles files{{"/etc/systemd/system", "/usr/lib/systemd/system"}};
+//     const FoundUnit found = files.find(name);
+//     if (found.state == LoadState::Loaded) spec = unit::load_unit(found.name, found.sources, machine);
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "perdure/result.hpp"
+#include "perdure/settings.hpp"
+#include "unit/unit_name.hpp"
+#include "unit/unit_spec.hpp"
+
+namespace perdure::supervisor {
+
+inline constexpr int alias_depth_max = 8;
+inline constexpr std::size_t drop_ins_max = 256;                 // of one unit
+inline constexpr std::size_t directory_entries_max = 1'000'000;  // of one directory; at more, none of it is used
+
+/// "loaded", "not-found", "masked", "error": systemctl's words for LoadState=.
+enum class LoadState : std::uint8_t { Loaded, NotFound, Masked, Error };
+std::string_view word_of(LoadState state) noexcept;
+
+struct FoundUnit {
+  unit::UnitName name;  ///< after aliases: the name of the file that counts
+  LoadState state = LoadState::NotFound;
+  std::string fragment_path{};  ///< of the file, or of what masks it; empty where there is none
+  /// The fragment, then the drop-ins, then one text of ours for each directory NAME.wants and NAME.requires that has links, which
+  /// count as if they stood in Wants= and Requires=. Empty unless Loaded.
+  std::vector<unit::UnitSource> sources{};
+  std::vector<Diagnostic> diagnostics{};  ///< with an error among them, state is Error
+};
+
+/// Names of units, sorted, each once, with what could not be used.
+struct UnitNames {
+  std::vector<unit::UnitName> names{};
+  std::vector<Diagnostic> diagnostics{};
+};
+
+class UnitFiles {
+ public:
+  /// `directories`: the ones that count most first; those that are not there are skipped.
+  explicit UnitFiles(std::vector<std::string> directories) : directories_(std::move(directories)) {}
+
+  [[nodiscard]] const std::vector<std::string>& directories() const noexcept { return directories_; }
+
+  [[nodiscard]] FoundUnit find(const unit::UnitName& name) const;
+  /// The unit in the file at `path`, with the drop-ins beside it and in the directories. Fails where the last part of the path is
+  /// no unit's name, or there is no such file.
+  [[nodiscard]] Result<FoundUnit> find_file(const std::string& path) const;
+  /// UNIT or FILE as a command line has it: a word with "/" is a path.
+  [[nodiscard]] Result<FoundUnit> find_argument(const std::string& word) const;
+
+  /// All units in the directories, templates included; aliases under their unit's name; masked ones not.
+  [[nodiscard]] UnitNames list() const;
+  /// What `run --unit-path DIR` starts when it is given no UNIT: what default.target wants, through the targets it names; where
+  /// there is no default.target, every unit with an [Install] section; where there is none, every service that is no template.
+  [[nodiscard]] UnitNames default_units(const unit::Specifiers& machine = {}) const;
+
+ private:
+  std::vector<std::string> directories_;
+};
+
+/// The directories that count where --unit-path is not given: the machine's.
+std::vector<std::string> system_unit_path();
+
+/// What the environment says about a user's directories; empty: not set.
+struct UserDirectories {
+  std::string home{};
+  std::string config_home{};  ///< XDG_CONFIG_HOME, else HOME/.config
+  std::string runtime_dir{};  ///< XDG_RUNTIME_DIR
+  std::string data_home{};    ///< XDG_DATA_HOME, else HOME/.local/share
+};
+std::vector<std::string> user_unit_path(const UserDirectories& user);
+
+}  // namespace perdure::supervisor

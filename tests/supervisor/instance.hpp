@@ -1,0 +1,106 @@
+// An instance of perdure in directories of its own: unit files, the real programs, questions over the control socket, and a
+// judgement at the end that nothing of it is left.
+//
+// Questions are asked again while the manager is being killed, so what is asked must not mind being asked twice. Waits are for
+// events with testing's hang limit. Its destructor kills whatever descends from the test process.
+// Left out: what the services do (service_probe.cpp), who kills whom.
+// Thread safety: one thread. Fork and signal safety: none.
+//
+//     Instance instance{Owner::Ourselves, Parent::Test};
+//     instance.add("web.service", "log", "Restart=always\n");
+//     instance.start();
+//     instance.show("web.service").main_pid;
+#pragma once
+
+#include <perdure/control.hpp>
+#include <perdure/testing/process.hpp>
+
+#include <deque>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "truth.hpp"
+
+namespace supervisor_test {
+
+enum class Owner { Ourselves, Nobody };  ///< Nobody: uid 65534; needs root
+enum class Parent {
+  Test,       ///< the keeper is a child of the test
+  Init,       ///< an init reaps what a dead keeper leaves
+  Namespace,  ///< the keeper is process 1 of a namespace of its own; needs root
+};
+
+struct Service {
+  std::string name;
+  std::uint32_t seed;
+  TruthFile truth;
+};
+
+/// A unit as the manager shows it.
+struct ShownUnit : Shown {
+  std::string sub_state{};
+  [[nodiscard]] bool is_at_rest() const {
+    return sub_state == "dead" || sub_state == "failed" || sub_state == "auto-restart";
+  }
+};
+
+class Instance {
+ public:
+  Instance(Owner owner, Parent parent);
+  ~Instance();
+  Instance(const Instance&) = delete;
+  Instance& operator=(const Instance&) = delete;
+
+  /// A service that runs the probe in `mode` with its truth, and `words` after that.
+  Service& add(const std::string& name, const std::string& mode, const std::string& words = {},
+               const std::string& settings = {});
+  [[nodiscard]] std::deque<Service>& services() { return services_; }
+  [[nodiscard]] std::string path(std::string_view name) const { return dir_ / name; }
+
+  /// Starts everything that was added; returns when the manager answers. Throws where that does not happen.
+  void start();
+  /// The whole answer's data. Asked again until it is answered; throws at the hang limit.
+  nlohmann::json ask(const nlohmann::json& request);
+  ShownUnit show(const std::string& unit);
+  [[nodiscard]] std::int64_t number(const std::string& property);
+  [[nodiscard]] std::string property(const std::string& name);
+  /// Does to each unit what the verb says, and waits for it.
+  void carry_out(std::string_view verb, const std::vector<std::string>& units);
+
+  /// As seen from here, also where it is process 1 of a namespace.
+  pid_t keeper();
+  /// SIGTERM to the keeper, and how the instance ended.
+  perdure::ExitStatus stop();
+  /// What is left of it after a stop: processes, locks, sockets, cgroups; empty: nothing.
+  std::string leftovers();
+  /// What the unit's segments hold.
+  std::string log(const std::string& unit) const;
+  std::string output() { return process_ ? process_->output() : ""; }
+
+ private:
+  std::optional<nlohmann::json> ask_once(const std::string& line);
+
+  perdure::testing::TempDir dir_;
+  Owner owner_;
+  Parent parent_;
+  std::deque<Service> services_{};
+  std::unique_ptr<perdure::testing::Process> process_{};
+  std::optional<perdure::ControlClient> client_{};
+  std::string control_group_{};
+};
+
+/// Every descendant of this process that there is, by looking at /proc.
+std::vector<pid_t> descendants();
+/// SIGKILL to our descendants, until there are none.
+void end_descendants();
+/// Sends to a process that is a descendant of ours; false: it is none, or it is gone.
+bool signal_descendant(pid_t pid, int number);
+
+}  // namespace supervisor_test

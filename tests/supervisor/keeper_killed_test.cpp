@@ -1,0 +1,47 @@
+// The keeper killed: services go on as the same processes, no byte is lost, and a status is told as it was or as unknown.
+#include <unistd.h>
+
+#include <cstdio>
+
+#include <gtest/gtest.h>
+
+#include "instance.hpp"
+#include "services.hpp"
+
+namespace supervisor_test {
+namespace {
+
+using perdure::testing::eventually;
+
+/// By turns the keeper, whose place the manager takes, and the manager.
+void kill_keepers(Owner owner, unsigned kills) {
+  if (owner == Owner::Nobody && ::geteuid() != 0) GTEST_SKIP() << "only root can become somebody else";
+  Instance instance{owner, Parent::Init};
+  Services services{instance, 20};
+  instance.start();
+  ASSERT_NO_FATAL_FAILURE(services.begin());
+  const auto begun = std::chrono::steady_clock::now();
+
+  for (unsigned killed = 0; killed < kills && !::testing::Test::HasFailure(); ++killed) {
+    const auto keeper = static_cast<pid_t>(instance.number("KeeperPID"));
+    const auto manager = static_cast<pid_t>(instance.number("ManagerPID"));
+    ASSERT_TRUE(signal_descendant(keeper, SIGKILL));
+    ASSERT_TRUE(eventually([&] { return instance.number("KeeperPID") == manager; })) << instance.output();
+    services.look(UnknownEnds::Allowed);
+    const auto heir = static_cast<pid_t>(instance.number("ManagerPID"));
+    ASSERT_TRUE(signal_descendant(heir, SIGKILL));
+    ASSERT_TRUE(eventually([&] { return instance.number("ManagerPID") != heir; })) << instance.output();
+    EXPECT_EQ(instance.number("KeeperPID"), manager);
+    services.look(UnknownEnds::Allowed);
+  }
+  const auto took = std::chrono::duration<double>{std::chrono::steady_clock::now() - begun};
+  services.judge(UnknownEnds::Allowed);
+  std::printf("%u keepers and %u managers killed in %.1f s: %s\n", kills, kills, took.count(), services.text().c_str());
+}
+
+TEST(KeeperKilled, ServicesGoOnAndNothingIsToldWrongly) { kill_keepers(Owner::Ourselves, 50); }
+
+TEST(KeeperKilled, AnOrdinaryUsersServicesGoOnToo) { kill_keepers(Owner::Nobody, 15); }
+
+}  // namespace
+}  // namespace supervisor_test

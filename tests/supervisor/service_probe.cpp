@@ -1,0 +1,184 @@
+// The service under test: does what its first word says, and keeps a truth of it (truth.hpp).
+//
+//   log TRUTH SEED            writes its stream in random bursts until SIGTERM
+//   crash TRUTH SEED MS       the same, and dies within MS milliseconds in one of many ways, unless the test has called for calm
+//   idle TRUTH [FILE WORD]    waits for SIGTERM; then appends WORD to FILE
+//   orphans TRUTH COUNT       leaves COUNT processes without a parent, which end; then as idle
+//   attack TRUTH COUNT        sends process 1 what it must withstand, COUNT times over; then as idle
+//   init PROGRAM WORDS…       runs the program and reaps whatever becomes an orphan, until nobody is left
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "truth.hpp"
+
+namespace supervisor_test {
+namespace {
+
+volatile std::sig_atomic_t is_stopping = 0;
+
+void on_sigterm(int) { is_stopping = 1; }
+
+void handle_sigterm(void (*handler)(int)) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+/// What the service does with its time; a SIGTERM ends it early.
+void work_for(int milliseconds) {
+  if (is_stopping == 0) ::poll(nullptr, 0, milliseconds);
+}
+void work_until_stopped() {
+  while (is_stopping == 0) ::poll(nullptr, 0, 100);  // a SIGTERM between the look and the call costs one round
+}
+
+/// All of it, also when a SIGTERM comes in between.
+void write_counted(Truth& truth, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t count = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) ::_exit(98);
+    truth.bytes_written += static_cast<std::uint64_t>(count);
+    text.remove_prefix(static_cast<std::size_t>(count));
+  }
+}
+
+void write_burst(Truth& truth, std::uint32_t seed, std::uint64_t random) {
+  std::string burst;
+  for (std::uint64_t lines = 1 + random % 20; lines > 0; --lines) burst += stream_line(seed, truth.next_line++);
+  write_counted(truth, burst);
+}
+
+Life& begin_life(TruthFile& truth) {
+  if (!truth.lock()) {
+    ++truth->duplicates;
+    ::_exit(97);
+  }
+  const std::uint32_t number = truth->lives.load();
+  if (number >= lives_max) ::_exit(96);
+  Life& life = truth->life[number];
+  life = {::getpid(), EndKind::None, 0};
+  truth->lives.store(number + 1);
+  handle_sigterm(on_sigterm);
+  const rlimit no_core{0, 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  return life;
+}
+
+[[noreturn]] void exit_as(Life& life, int code) {
+  life.status = code;
+  life.end = EndKind::Exited;
+  ::_exit(code);
+}
+
+[[noreturn]] void die(Life& life, std::uint64_t random) {
+  constexpr std::array signals{SIGKILL, SIGSEGV, SIGABRT, SIGUSR1, SIGHUP, SIGTERM};
+  if (random % 2 == 0) exit_as(life, static_cast<int>(random / 2 % 256));
+  const int number = signals[random / 2 % signals.size()];
+  handle_sigterm(SIG_DFL);
+  life.status = number;
+  life.end = EndKind::Killed;
+  std::raise(number);
+  ::_exit(95);
+}
+
+int log(TruthFile& truth, std::uint32_t seed, int life_max_ms) {
+  Life& life = begin_life(truth);
+  std::uint64_t random = scramble(seed * 1000003ULL + truth->lives.load());
+  std::int64_t left_ms = life_max_ms > 0 ? static_cast<std::int64_t>(random % static_cast<unsigned>(life_max_ms)) : -1;
+  while (is_stopping == 0) {
+    random = scramble(random);
+    write_burst(*truth, seed, random);
+    if (left_ms == 0 && truth->is_calm.load() == 0) die(life, scramble(random));
+    const auto pause = static_cast<std::int64_t>(random / 64 % 7);
+    work_for(static_cast<int>(left_ms > 0 ? std::min(pause, left_ms) : pause));
+    if (left_ms > 0) left_ms -= std::min(pause, left_ms);
+  }
+  exit_as(life, 0);
+}
+
+int idle(Life& life, const char* file, std::string word) {
+  work_until_stopped();
+  if (file != nullptr) {
+    word += '\n';
+    const int order = ::open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    if (::write(order, word.data(), word.size()) < 0) exit_as(life, 94);
+  }
+  exit_as(life, 0);
+}
+
+void leave_orphan(Truth& truth) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const pid_t parent = ::getpid();
+    if (::fork() == 0) {
+      while (::getppid() == parent) ::poll(nullptr, 0, 1);
+      ++truth.rounds;
+      ::_exit(0);
+    }
+    ::_exit(0);
+  }
+  ::waitpid(child, nullptr, 0);
+}
+
+void attack_process_1(Truth& truth) {
+  const auto init = static_cast<int>(::syscall(SYS_pidfd_open, 1, 0));
+  if (init < 0) ::_exit(93);
+  for (const int number : {SIGKILL, SIGSTOP, SIGSEGV, SIGABRT, SIGHUP, SIGUSR1}) {
+    if (::syscall(SYS_pidfd_send_signal, init, number, nullptr, 0) != 0) ::_exit(92);
+  }
+  ::close(init);
+  ++truth.rounds;
+}
+
+int init(char** command) {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  if (::fork() == 0) {
+    ::execv(command[0], command);
+    ::_exit(127);
+  }
+  int status = 0;
+  while (::waitpid(-1, &status, 0) > 0 || errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128;  // of the last one: a keeper outlives its services
+}
+
+int run(int count, char** words) {
+  const std::string_view mode = count >= 3 ? words[1] : "";
+  const auto number = [&](int index) { return count > index ? std::atoi(words[index]) : 0; };
+  if (mode == "init") return init(words + 2);
+  if (mode.empty()) return 64;
+  TruthFile truth = TruthFile::open(words[2]);
+  if (mode == "log") return log(truth, static_cast<std::uint32_t>(number(3)), 0);
+  if (mode == "crash") return log(truth, static_cast<std::uint32_t>(number(3)), number(4));
+  Life& life = begin_life(truth);
+  if (mode == "orphans") {
+    for (int i = 0; i < number(3); ++i) leave_orphan(*truth);
+  } else if (mode == "attack") {
+    for (int i = 0; i < number(3); ++i) attack_process_1(*truth);
+  } else if (mode == "idle") {
+    return idle(life, count > 4 ? words[3] : nullptr, count > 4 ? words[4] : "");
+  } else {
+    return 64;
+  }
+  return idle(life, nullptr, "");
+}
+
+}  // namespace
+}  // namespace supervisor_test
+
+int main(int count, char** words) { return supervisor_test::run(count, words); }
