@@ -198,6 +198,7 @@ inline std::vector<pid_t> children_of(pid_t parent) {
 struct Program {
   std::vector<std::string> command;
   std::vector<std::string> environment{};  ///< "NAME=value", besides our own
+  std::string errors = "/dev/null";        ///< the file for its standard error
 };
 
 /// Starts a program, its output thrown away.
@@ -215,7 +216,7 @@ inline pid_t spawn(const Program& program) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  posix_spawn_file_actions_addopen(&actions, 2, program.errors.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   pid_t pid = -1;
   errno = ::posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), envp.data());
   posix_spawn_file_actions_destroy(&actions);
@@ -324,6 +325,8 @@ inline void kill_all_children() {
     for (const pid_t child : children_of(::getpid())) Target{child}.signal(SIGKILL);
     siginfo_t info{};
     if (::waitid(P_ALL, 0, &info, WEXITED) != 0) return;  // ECHILD: grandchildren came to us when their parents died
+    do info.si_pid = 0;  // of thousands, many end between two looks at /proc
+    while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0);
   }
 }
 

@@ -21,7 +21,9 @@ WIDTH = 132  # clang-format breaks code at 125; comments and long texts may use 
 PUBLIC_SYSTEM_HEADERS = {"poll.h", "sys/types.h", "fmt/core.h"}
 COMPAT_SYSTEM_HEADERS = {"fcntl.h", "sys/stat.h", "sys/types.h", "sys/wait.h", "syslog.h", "unistd.h",
                          "io.h", "process.h", "windows.h"}  # the last three: its #ifdef _WIN32 branch
-PURE_MODULES = ("base", "config", "policy", "wire")
+PURE_MODULES = ("base", "config", "policy", "unit", "core", "wire")
+FREESTANDING_MODULES = ("raw", "keeper", "executor")  # the two programs without a C library, and what they are made of
+FREESTANDING_HEADERS = {"asm/unistd.h", "cstddef", "cstdint", "type_traits"}
 C_HEADERS_WITHOUT_KERNEL = {"errno.h", "stdint.h", "stddef.h", "limits.h", "string.h"}
 BUILD_MACHINE_PATH = "/" + "work/"
 
@@ -149,8 +151,10 @@ def check_floors(tree):
         parts = name.split("/")
         is_module = parts[0] == "src"
         module = parts[1] if is_module else floors.owner.get(name[len("include/"):]) if parts[0] == "include" else None
-        if module not in floors.may_use and parts[0] not in ("examples", "apps"):
-            continue  # tests/ and bench/ may look everywhere
+        if module not in floors.may_use and parts[0] != "examples":
+            continue  # apps/ put modules together; tests/ and bench/ may look everywhere
+        if module in FREESTANDING_MODULES and is_test(name):
+            continue  # drives the real program from outside, with whatever it takes
         allowed = {module, *floors.may_use.get(module, [])}
         if is_test(name) and is_module:
             allowed |= floors.below(module) | {"testing"}
@@ -208,6 +212,23 @@ def check_pure(tree):
                 yield name, number, f"<{target}> above the kernel line: pure modules take values"
 
 
+def check_freestanding(tree):
+    """The programs without a C library, and every header that they reach, include nothing that needs one."""
+    seen = set()
+    todo = [(name, name) for name in tree.sources(rf"^src/({'|'.join(FREESTANDING_MODULES)})/") if not is_test(name)]
+    while todo:
+        name, user = todo.pop(0)
+        if name in seen:
+            continue
+        seen.add(name)
+        for number, target, quoted in includes(tree, name):
+            if quoted and f"src/{target}" in tree.text:
+                todo.append((f"src/{target}", user))
+            elif quoted or target not in FREESTANDING_HEADERS:
+                yield name, number, f"{user} has no library behind it and cannot use {target}; allowed are " + \
+                    ", ".join(sorted(FREESTANDING_HEADERS))
+
+
 def calls(tree, name, words):
     """Calls (not declarations, not members, not other namespaces') of the functions `words`: (line, qualifier, word)."""
     pattern = re.compile(rf"(?P<before>[-\w>\]&*~.:]*\s*)(?<![\w~])(?P<qualifier>(?:std::|::)?)\b(?P<word>{'|'.join(words)})\s*\(")
@@ -215,11 +236,15 @@ def calls(tree, name, words):
         for match in pattern.finditer(line):
             before = match.group("before")
             token = before.strip()
+            qualifier = match.group("qualifier")
+            if token.endswith("::") and not re.search(r"[\w>]::$", token):
+                token, qualifier = token[:-2], "::"  # `(::kill(…)`: the pattern took the colons for part of a name
+                before = token
             if re.search(r"(\.|->|\w::|~)$", before):
                 continue  # a member, or another namespace's
-            if before != token and re.search(r"[\w>&*]$", token) and token not in CALL_KEYWORDS and not match.group("qualifier"):
+            if before != token and re.search(r"[\w>&*]$", token) and token not in CALL_KEYWORDS and not qualifier:
                 continue  # `int kill(…)`: a declaration
-            yield number, match.group("qualifier"), match.group("word")
+            yield number, qualifier, match.group("word")
 
 
 def check_banned(tree):
@@ -284,10 +309,12 @@ def check_seam_symbols(tree, build):
 def check_files_are_used(tree):
     """Every source belongs to a target, every header is included somewhere."""
     exact, patterns = set(), []  # what the CMakeLists.txt name; patterns are `${name}_test.cpp`, with the words of their file
-    for name in tree.files(r"(^|/)CMakeLists\.txt$"):
+    for name in tree.files(r"(^|/)CMakeLists\.txt$|\.cmake$"):
         words = set(re.findall(r"[^\s()\";]+", re.sub(r"#[^\n]*", "", tree.text[name])))
         for word in words:
-            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), word.replace("${CMAKE_CURRENT_SOURCE_DIR}/", "")))
+            directory = "" if word.startswith("${perdure_SOURCE_DIR}/") else posixpath.dirname(name)
+            word = re.sub(r"^\$\{(CMAKE_CURRENT|perdure)_SOURCE_DIR\}/", "", word)
+            path = posixpath.normpath(posixpath.join(directory, word))
             if path.endswith(".cpp") and "${" in path:
                 patterns.append((re.sub(r"\\\$\\\{\w+\\\}", "(.+)", re.escape(path)), words))
             exact.add(path)
@@ -369,7 +396,7 @@ def check_links(tree):
                     yield name, number, f"the link to {target} leads nowhere"
 
 
-CHECKS = (check_floors, check_module_deps, check_public_headers, check_pure, check_banned, check_seam, check_files_are_used,
+CHECKS = (check_floors, check_module_deps, check_public_headers, check_pure, check_freestanding, check_banned, check_seam, check_files_are_used,
           check_text, check_links)
 
 

@@ -16,6 +16,8 @@ MAP = """
 | `base` | b | | x | result |
 | `policy` | p | base | x | restart |
 | `os` | o | base | x | |
+| `wire` | w | base | x | |
+| `keeper` | k | wire | x | |
 | `daemon` | d | base policy os | x | run |
 | `testing` | t | public | x | testing/process |
 
@@ -37,6 +39,9 @@ CLEAN = {
     "src/os/CMakeLists.txt": "perdure_module(os DEPS base SOURCES system.cpp)",
     "src/os/system.hpp": "enum class Call : int {\n  open, socket,  // words\n  count_,\n};\n",
     "src/os/system.cpp": '#include "os/system.hpp"\nint open_it() { return ::open("/", 0); }\n',
+    "src/wire/message.hpp": "#include <cstdint>\n",
+    "src/keeper/CMakeLists.txt": "perdure_raw_program(keeper SOURCES keeper.cpp)",
+    "src/keeper/keeper.cpp": '#include <cstddef>\n#include "wire/message.hpp"\n',
     "src/daemon/CMakeLists.txt": "perdure_module(daemon DEPS base policy os SOURCES run.cpp\n  TESTS run_test.cpp)",
     "src/daemon/run.cpp": '#include "os/system.hpp"\n#include "perdure/run.hpp"\n// kill(1, 9) in a comment\nauto s = "system(x)";\n',
     "src/daemon/run_test.cpp": '#include "perdure/testing/process.hpp"\nvoid f() { assert(true); }\n',
@@ -97,6 +102,19 @@ class Tidy(unittest.TestCase):
         self.expect(self.append("src/base/result.cpp", "#include <unistd.h>\n"), "above the kernel line")
         self.expect(self.append("src/base/result.cpp", "#include <thread>\n"), "above the kernel line")
 
+    def test_a_library_behind_the_keeper_is_found(self):
+        self.expect(self.append("src/keeper/keeper.cpp", "#include <string>\n"), "src/keeper/keeper.cpp:3", "cannot use string")
+        self.expect(self.append("src/wire/message.hpp", "#include <vector>\n"), "src/wire/message.hpp:2", "src/keeper/keeper.cpp has no")
+
+    def test_a_test_of_the_keeper_may_look_everywhere(self):
+        changes = {"src/keeper/keeper_test.cpp": '#include <vector>\n#include "os/system.hpp"\n',
+                   "src/keeper/CMakeLists.txt": CLEAN["src/keeper/CMakeLists.txt"] + "\nadd_executable(t keeper_test.cpp)"}
+        self.assertEqual(self.findings(changes), [])
+
+    def test_an_app_may_put_modules_together(self):
+        changes = {"apps/CMakeLists.txt": "add_executable(a main.cpp)", "apps/main.cpp": '#include "os/system.hpp"\n'}
+        self.assertEqual(self.findings(changes), [])
+
     def test_every_banned_call_is_found(self):
         for word, instead in tidy.BANNED_CALLS.items():
             for call in (f"{word}(x, y)", f"return {word} (x, y)", f"if (a) std::{word}(x, y)"):
@@ -119,6 +137,8 @@ class Tidy(unittest.TestCase):
     def test_a_direct_system_call_is_found(self):
         self.expect(self.append("src/daemon/run.cpp", 'int f = ::open("/", 0);\n'), "use os::sys::open")
         self.expect(self.append("src/daemon/run.cpp", "int f = ::ioctl(0, 0);\n"), "add it to the seam")
+        self.expect(self.append("src/daemon/run.cpp", "bool f() { return (::mount(a, b) == 0); }\n"), "::mount()")
+        self.expect(self.append("src/daemon/run.cpp", "bool f() { return !::umount2(a, b); }\n"), "::umount2()")
         self.expect(self.append("src/daemon/run.cpp", "#include <fstream>\n"), "past the seam")
 
     def test_a_direct_system_call_is_found_in_the_objects(self):
@@ -134,6 +154,10 @@ class Tidy(unittest.TestCase):
     def test_a_source_without_a_target_is_found(self):
         self.expect({"src/daemon/lost.cpp": ""}, "src/daemon/lost.cpp", "compiled by nobody")
         self.expect({"src/daemon/lost.cpp": "", **self.append("src/daemon/CMakeLists.txt", "# lost.cpp\n")}, "compiled by nobody")
+
+    def test_a_source_that_a_cmake_module_names_belongs_to_a_target(self):
+        changes = {"cmake/Raw.cmake": "add_executable(x ${perdure_SOURCE_DIR}/src/daemon/memory.cpp)", "src/daemon/memory.cpp": ""}
+        self.assertEqual(self.findings(changes), [])
 
     def test_sources_named_by_a_loop_belong_to_a_target(self):
         loop = "foreach(name IN ITEMS start signal)\n  add_executable(${name}_bench ${name}_bench.cpp)\nendforeach()\n"
