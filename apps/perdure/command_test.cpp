@@ -409,7 +409,10 @@ TEST_F(RunTest, TheKeeperGetsItsDescriptorsAndArguments) {
 }
 
 TEST_F(RunTest, TheLockGoesAlongWithTheKeeper) {
-  program("perdure-keeper", "echo started\nread line\nexit 0\n");
+  // The keeper's own standard input is /dev/null, so it waits at a gate.
+  const std::string gate = directory / "gate";
+  ASSERT_EQ(::mkfifo(gate.c_str(), 0600), 0);
+  program("perdure-keeper", "echo started\n[ -e '" + gate + "' ] && read line < '" + gate + "'\nexit 0\n");
   program("perdure-executor", "");
   program("perdure-manager", "");
   Process first{command({"web"}), options()};
@@ -417,8 +420,9 @@ TEST_F(RunTest, TheLockGoesAlongWithTheKeeper) {
   const auto second = perdure::testing::run(command({"web"}), options());
   EXPECT_EQ(second.status.value(), 1);
   EXPECT_THAT(second.output, HasSubstr("perdure: already running (pid " + std::to_string(first.pid()) + ")"));
-  first.close_input();
+  perdure::testing::write_file(gate, "go\n");
   EXPECT_TRUE(first.wait().success());
+  ::unlink(gate.c_str());
   EXPECT_TRUE(perdure::testing::run(command({"web"}), options()).status.success());
 }
 

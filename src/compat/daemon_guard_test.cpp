@@ -93,8 +93,13 @@ class Daemon {
   std::string hear() {
     to_.reset();
     std::string line;
-    for (char letter = 0; ::read(from_.get(), &letter, 1) == 1 && letter != '\n';) line += letter;
-    return line;
+    for (;;) {
+      char letter = 0;
+      const ssize_t count = ::read(from_.get(), &letter, 1);
+      if (count < 0 && errno == EINTR) continue;  // a signal of a child that has ended
+      if (count != 1 || letter == '\n') return line;
+      line += letter;
+    }
   }
   /// In the worker: goes on until it is killed, or until the test ends, so that a failed test leaves nothing behind.
   int stay() const {
@@ -199,7 +204,8 @@ TEST(DaemonGuard, ACrashedWorkerIsStartedAgain) {
             ExitStatus::exited(0));
   for (int restarts = 0; restarts < 3; ++restarts) {
     int count = -1, pid = 0;
-    ASSERT_EQ(std::sscanf(daemon.hear().c_str(), "%d %d", &count, &pid), 2);
+    ASSERT_EQ(std::sscanf(daemon.hear().c_str(), "%d %d", &count, &pid), 2)
+        << restarts << " restarts; " << daemon.error_text();
     EXPECT_EQ(count, restarts);
     kill_adopted(pid, restarts < 2 ? SIGKILL : SIGTERM);
   }
