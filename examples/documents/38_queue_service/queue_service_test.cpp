@@ -74,6 +74,7 @@ TEST_F(QueueService, GoesThroughTheDocumentsWalk) {
   EXPECT_FALSE(trial::exists(queue));
   trial::send_signal(pid, SIGHUP);
   ASSERT_TRUE(trial::file_says(log, "SIGHUP received, reloading config"));
+  ASSERT_TRUE(trial::file_says(log, "configuration reloaded"));  // or its line may come after those of the stop
   EXPECT_EQ(trial::pid_in(pid_file), pid) << "the same process goes on";
 
   EXPECT_EQ(perdure::testing::kill_adopted(pid, SIGTERM).text(), "exited with 0");
