@@ -106,13 +106,14 @@ struct SignalAction {
 struct CloneArguments {
   std::uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
 };
-struct [[gnu::packed]] PollEvent {
+#if defined(__x86_64__)
+struct [[gnu::packed]] PollEvent {  // only this machine's kernel packs it
+#else
+struct PollEvent {
+#endif
   std::uint32_t events;
   std::uint64_t data;
 };
-#if !defined(__x86_64__)
-static_assert(true, "only x86_64 packs epoll_event");
-#endif
 
 inline constexpr int close_on_exec = 02000000;  // O_CLOEXEC
 inline constexpr int poll_in = 0x001;

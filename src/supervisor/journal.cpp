@@ -79,7 +79,6 @@ void each_field(Entry& entry, Field field) {
   field(record.main_ended);
   field(record.retry_spawn);
   field(entry.process.pid);
-  field(entry.process.start_ticks);
   for (auto& byte : entry.process.invocation) field(byte);
 }
 

@@ -26,7 +26,6 @@ namespace perdure::supervisor {
 /// What the shell adds to the core's record: whom the record is about, should the keeper be gone too.
 struct ProcessMark {
   std::int32_t pid = 0;           ///< 0: none known
-  std::uint64_t start_ticks = 0;  ///< proc_pid_stat(5) field 22
   std::array<std::uint8_t, 16> invocation{};
   friend bool operator==(const ProcessMark&, const ProcessMark&) = default;
 };

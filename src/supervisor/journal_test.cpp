@@ -35,7 +35,7 @@ JournalEntry entry_of(core::UnitId unit, std::uint64_t run, core::ServiceState s
   entry.record.last_exit = {core::ExitKind::Killed, 9};
   entry.record.restarts = 3;
   entry.record.deadline = base::Instant{base::Duration{123'456'789}};
-  entry.process = {.pid = 4711, .start_ticks = 99, .invocation = {1, 2, 3}};
+  entry.process = {.pid = 4711, .invocation = {1, 2, 3}};
   return entry;
 }
 

@@ -29,7 +29,6 @@ struct SpecPlace {
   std::uint32_t size = 0;
 };
 
-enum class StreamKind : std::uint8_t { Null, Log, File };
 /// A file that the manager opens before each start.
 struct StreamFile {
   std::string path{};

@@ -183,7 +183,6 @@ class Manager : private InstanceView {
   std::vector<NewUnit> new_units_{};
   std::vector<core::UnitId> named_{};       ///< to be started by the first manager
   mutable std::deque<std::string> held_{};  ///< texts that statuses refer to, until the next round
-  std::uint64_t keeper_orders_open_ = 0;
   bool is_first_start_ = false;
   bool is_recovering_ = false;
   bool owes_sign_of_life_ = false;

@@ -77,7 +77,7 @@ void Manager::record(const core::ActionList& actions) {
     JournalEntry entry{order->record, {}};
     const SupervisedUnit* const unit = find(order->record.unit);
     const Run* const run = unit == nullptr ? nullptr : unit->find_run(order->record.run);
-    if (run != nullptr) entry.process = {run->pid, 0, run->invocation};
+    if (run != nullptr) entry.process = {run->pid, run->invocation};
     entries_.push_back(entry);
   }
   if (entries_.empty()) return;
@@ -89,7 +89,7 @@ void Manager::record(const core::ActionList& actions) {
     JournalEntry entry{known, {}};
     const SupervisedUnit* const unit = find(known.unit);
     if (const Run* const run = unit == nullptr ? nullptr : unit->find_run(known.run))
-      entry.process = {run->pid, 0, run->invocation};
+      entry.process = {run->pid, run->invocation};
     all.push_back(entry);
   }
   const bool was_volatile = journal_->is_volatile();
@@ -406,7 +406,8 @@ void Manager::take_log(SupervisedUnit& unit, Run& run) {
   if (next.how == logbook::PipePacing::How::Watch) {
     timers_.disarm(token);
     if (!run.log_is_polled) run.log_is_polled = poller_.add(run.log.get(), loop::Interest::Read, token).has_value();
-    if (!run.log_is_polled) timers_.arm(token, now + std::chrono::seconds{1});  // no room to watch it: looked at now and then
+    if (!run.log_is_polled)
+      timers_.arm(token, now + std::chrono::seconds{1});  // no room to watch it: looked at now and then
   } else {
     if (run.log_is_polled) static_cast<void>(poller_.remove(run.log.get()));
     run.log_is_polled = false;
