@@ -33,7 +33,7 @@ void tell(Step step, long error) {
 
 [[noreturn]] void give_up(Step step, long result) {
   tell(step, result < 0 ? -result : result);
-  if (gate >= 0) raw::write(gate, "f", 1);
+  if (gate >= 0 && step == Step::Exec) raw::write(gate, "f", 1);
   raw::exit(wire::step_exit_code(step));
 }
 
@@ -171,7 +171,8 @@ void set_ids(const SpawnSpec& spec) {
   if (real != spec.group || effective != spec.group || saved != spec.group) give_up(Step::VerifyIds, 1);
 }
 
-/// The one step that can hang for ever (a network file system): after ten seconds SIGALRM ends it, and the slot says where.
+/// On a network file system that is dead this hangs for ever: after ten seconds SIGALRM ends it, and the slot says where. execve(2)
+/// can hang in the same way, and cannot be guarded so: a timer outlives it, and the program would be killed by our alarm.
 void change_directory(const SpawnSpec& spec) {
   if (spec.working_directory == 0) {
     require(Step::WorkingDirectory, raw::call(__NR_chdir, raw::address("/")));
@@ -202,6 +203,7 @@ void close_descriptors() {
 [[noreturn]] void execute(const SpawnSpec& spec) {
   const raw::Time pause{0, 100'000'000};
   long result = 0;
+  if (gate >= 0) raw::write(gate, "x", 1);
   for (int attempt = 0; attempt < 4; ++attempt) {
     result = raw::call(__NR_execve, raw::address(text_at(spec.program)), raw::address(arguments), raw::address(environment));
     if (result != -raw::e_txtbsy) break;  // somebody is still writing it: a moment later it may be whole

@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <optional>
@@ -42,6 +43,7 @@ struct Surroundings {
   int procs = 0;          ///< a descriptor of ours to enter a control group by; 0: none
   int refused_call = -1;  ///< a system call that the kernel refuses
   int refused_error = EPERM;
+  int hanging_call = -1;  ///< a system call that never returns
   std::string invocation = "-";
 };
 
@@ -66,6 +68,21 @@ bool refuse(int call, int error) {
   };
   const sock_fprog program{std::size(code), code};
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/// From now on, and in every program executed, `call` waits for an answer that nobody gives: only the process itself, at its
+/// descriptor `listener`, could. Only in a child.
+bool hang(int call, int listener) {
+  sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{std::size(code), code};
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
+  const long fd = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+  return fd >= 0 && ::dup2(static_cast<int>(fd), listener) == listener;
 }
 
 /// Starts it with the log pipe as the child's descriptor 1, which the program's streams may name.
@@ -118,6 +135,7 @@ Outcome start(const Program& program, const Surroundings& how = {}) {
     ::close_range(21, ~0U, CLOSE_RANGE_CLOEXEC);  // what the test itself was started with
     if (how.is_group_leader) ::setpgid(0, 0);
     if (how.refused_call >= 0 && !refuse(how.refused_call, how.refused_error)) ::_exit(99);
+    if (how.hanging_call >= 0 && !hang(how.hanging_call, 19)) ::_exit(97);
     ::syscall(SYS_execveat, executor.get(), "", arguments.data(), environment, AT_EMPTY_PATH);
     ::_exit(98);
   }
@@ -193,7 +211,7 @@ TEST(Executor, TheProgramHasThreeDescriptorsAndASessionOfItsOwn) {
       {.has_gate = true});
   EXPECT_THAT(outcome.output, ::testing::StartsWith("0 1 2")) << outcome.output;
   EXPECT_THAT(outcome.output, HasSubstr("\n" + std::to_string(outcome.pid) + " " + std::to_string(outcome.pid) + "\n"));
-  EXPECT_EQ(outcome.gate, "");
+  EXPECT_EQ(outcome.gate, "x");
 }
 
 TEST(Executor, WithoutCloseRangeTheDescriptorsAreClosedOneByOne) {
@@ -267,8 +285,9 @@ TEST(Executor, AWorkingDirectoryIsEnteredAndTheRootIsTheDefault) {
 }
 
 TEST(Executor, AMissingDirectoryThatMayBeMissingIsTheRoot) {
+  const perdure::testing::TempDir missing;
   Program program = talking({"/bin/pwd"});
-  program.working_directory = "/nowhere";
+  program.working_directory = missing.path() + "/nowhere";
   program.fixed.flags = wire::spec_cwd_may_fail;
   const Outcome outcome = start(program);
   EXPECT_EQ(outcome.output, "/\n");
@@ -363,11 +382,27 @@ TEST(Executor, AStreamThatIsNotThereEndsIt) {
 }
 
 TEST(Executor, AMissingWorkingDirectoryEndsIt) {
+  const perdure::testing::TempDir missing;
   Program program = hello;
-  program.working_directory = "/nowhere";
+  program.working_directory = missing.path() + "/nowhere";
   expect_failure(start(program), Step::WorkingDirectory, ENOENT, 200);
   program.working_directory = "/etc/passwd";
   expect_failure(start(program), Step::WorkingDirectory, ENOTDIR, 200);
+}
+
+/// As on a network file system whose server is gone.
+TEST(Executor, AWorkingDirectoryThatNeverAnswersEndsItAfterTenSeconds) {
+  Program program = hello;
+  program.working_directory = "/usr/bin";
+  const auto began = std::chrono::steady_clock::now();
+  const Outcome outcome = start(program, {.hanging_call = SYS_chdir});
+  if (outcome.code == 97) GTEST_SKIP() << "seccomp gives no listener here";
+  const auto took = std::chrono::steady_clock::now() - began;
+  EXPECT_EQ(outcome.code, -SIGALRM);
+  EXPECT_EQ(outcome.step(), Step::WorkingDirectory) << "the manager says where";
+  EXPECT_EQ(outcome.failure.error, 0);
+  EXPECT_EQ(outcome.output, "") << "the program must not have run";
+  EXPECT_GE(took, std::chrono::seconds{9});
 }
 
 TEST(Executor, AWorkingDirectoryIsEnteredWithTheServicesOwnRights) {
@@ -431,7 +466,7 @@ TEST(Executor, EveryRefusedStepIsNamedAndEndsIt) {
     }
     const Outcome outcome = start(with_ids, {.has_gate = true, .refused_call = c.call, .refused_error = c.error});
     expect_failure(outcome, c.step, c.error, c.code);
-    EXPECT_EQ(outcome.gate, "f");
+    EXPECT_EQ(outcome.gate, c.call == SYS_execve ? "xf" : "");
   }
 }
 

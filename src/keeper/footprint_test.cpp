@@ -50,6 +50,7 @@ TEST(KeeperFootprint, AHundredSpawnsAndEndsTakeNoCallThatIsNotOnTheList) {
     }
     manager.list();
     manager.channel.send(message::Request{.operation = message::Operation::Finish});
+    manager = Manager{UniqueFd{}, -1, -1, UniqueFd{}};  // it leaves, as who has said this does
     EXPECT_EQ(keeper.wait(), 0);
   }
   const std::vector<std::string> calls = calls_in(trace);
@@ -63,6 +64,33 @@ TEST(KeeperFootprint, AHundredSpawnsAndEndsTakeNoCallThatIsNotOnTheList) {
   EXPECT_THAT(after, IsSubsetOf({"ppoll", "read", "recvmsg", "sendmsg", "clone3", "waitid", "close_range", "close", "fcntl",
                                  "clock_gettime", "pidfd_open", "exit_group"}));
   EXPECT_GE(std::count(calls.begin(), calls.end(), "clone3"), 100);
+}
+
+/// The kernel takes its time over reaping; the restart that waits for the news does not wait for that.
+TEST(KeeperFootprint, AnEndIsToldBeforeTheZombieIsReaped) {
+  if (perdure::testing::run({"sh", "-c", "strace -o /dev/null true"}).status.text() != "exited with 0") {
+    GTEST_SKIP() << "strace is not installed, or processes may not be traced here";
+  }
+  const perdure::testing::TempDir directory;
+  const std::string trace = directory / "trace";
+  std::string pid;
+  {
+    RunningKeeper keeper{{.under = {"strace", "-o", trace}}};
+    Manager manager = keeper.next_manager();
+    pid = std::to_string(manager.spawn({1, 7, 1}, {.arguments = {"/bin/sh", "-c", "exit 7"}}).pid);
+    EXPECT_EQ(manager.await_end({1, 7, 1}).end_status, 7);
+    manager.list();
+    EXPECT_TRUE(perdure::testing::eventually([&] { return children_of(manager.keeper()).size() == 1; }))
+        << "the zombie stays";
+  }
+  std::vector<std::string> story;
+  std::istringstream lines{perdure::testing::read_file(trace).value()};
+  for (std::string line; std::getline(lines, line);) {
+    const bool is_end = line.starts_with("waitid(P_PID, " + pid) && line.find("CLD_EXITED") != std::string::npos;
+    if (is_end) story.emplace_back(line.find("WNOWAIT") != std::string::npos ? "looked at" : "reaped");
+    if (line.starts_with("sendmsg(") && !story.empty() && story.back() == "looked at") story.emplace_back("told");
+  }
+  EXPECT_THAT(story, ::testing::ElementsAre("looked at", "told", "reaped"));
 }
 
 TEST(KeeperFootprint, AThousandEntriesFitInAMegabyte) {

@@ -26,7 +26,7 @@ using message::Message;
 using message::Operation;
 using message::Request;
 
-// 0 to 6 as we are started; then:
+// 0 to 6 as we are started, and 7 and 8 until they are parked; then:
 constexpr int manager_end =
     message::channel_fd;  // the manager's end of the channel; ours only while a manager is being started
 constexpr int failures = wire::failure_fd;
@@ -52,7 +52,8 @@ constexpr int dup_close_on_exec = 1030;  // F_DUPFD_CLOEXEC
 constexpr int set_descriptor_flags = 2;  // F_SETFD
 constexpr int wait_no_hang = 1;
 constexpr int wait_exited = 4;
-constexpr int wait_all = 0;  // P_ALL
+constexpr int wait_no_wait = 0x01000000;  // WNOWAIT: it stays a zombie
+constexpr int wait_all = 0;               // P_ALL
 constexpr int e_child = 10;
 constexpr int e_exist = 17;
 constexpr int e_too_many_files = 24;
@@ -119,11 +120,15 @@ void close_fd(std::int32_t& fd) {
 /// Moves a descriptor that arrived with a message to where it may stay.
 std::int32_t keep(int fd) { return static_cast<std::int32_t>(raw::fcntl(fd, dup_close_on_exec, kept_fd_first)); }
 
+bool is_open(int fd) {
+  constexpr int get_flags = 1;  // F_GETFD
+  return raw::fcntl(fd, get_flags, 0) >= 0;
+}
+
 /// Takes every free number below child_fd_first, so that what arrives with a message begins there.
 void fill_low_numbers() {
-  constexpr int get_flags = 1;  // F_GETFD
   for (int fd = 1; fd < child_fd_first; ++fd) {
-    if (raw::fcntl(fd, get_flags, 0) < 0) raw::dup3(0, fd, raw::close_on_exec);
+    if (!is_open(fd)) raw::dup3(0, fd, raw::close_on_exec);
   }
 }
 
@@ -466,7 +471,6 @@ bool watch_foreign(Slot& slot) {
 bool is_child(int pidfd) {
   raw::ChildStatus status{};
   constexpr int wait_pidfd = 3;
-  constexpr int wait_no_wait = 0x01000000;
   return raw::call(__NR_waitid, wait_pidfd, pidfd, raw::address(&status), wait_exited | wait_no_hang | wait_no_wait, 0) >= 0;
 }
 
@@ -493,6 +497,11 @@ void track(const Request& request, std::uint32_t fd_count) {
   slot->entry.started_ns = now();
   if (has_log) {
     slot->log_fd = keep(child_fd_first + 1);
+    if (slot->log_fd < 0) {
+      release(*slot);
+      answer.header.error = e_too_many_files;
+      return;
+    }
     slot->entry.flags |= message::entry_has_log;
   }
   table.bind_pid(*slot);
@@ -724,17 +733,41 @@ constexpr int wait_one = 1;  // P_PID
 constexpr std::uint32_t few_entries = 128;
 constexpr std::int64_t sweep_after = second / 1000;
 std::int64_t sweep_due = 0;  // when to look at all children, in case signals were merged; 0: not at all
+/// Ends that are taken at a time: requests must not wait for a service whose processes never cease to end.
+constexpr int ends_max = 256;
+
+/// The child that has ended: `pid`, or any (0). False: there is none.
+bool look_at_ended(std::int32_t pid, raw::ChildStatus& status, raw::Usage& usage, int further_options = 0) {
+  long result = 0;
+  do {
+    result = raw::call(__NR_waitid, pid == 0 ? wait_all : wait_one, pid, raw::address(&status),
+                       wait_exited | wait_no_hang | further_options, raw::address(&usage));
+  } while (result == -raw::e_intr);
+  return result >= 0 && status.pid != 0;
+}
+
+/// Tells how a service ended before its zombie is reaped: the kernel takes its time over that (50 us), and a restart waits for it.
+/// While there is a zombie, nobody else gets its number, and its usage is complete.
+bool reap_service(Slot& slot) {
+  const std::int32_t pid = slot.entry.pid;
+  raw::ChildStatus status{};
+  raw::Usage usage{};
+  if (!look_at_ended(pid, status, usage, wait_no_wait)) return false;
+  table.unbind_pid(slot);
+  take_status(slot, status.code, status.status, usage);
+  tell_exit(slot);
+  look_at_ended(pid, status, usage);
+  return true;
+}
 
 /// Takes the status of one child: of `pid`, or of whichever has ended (0). False: there is none.
 bool reap(std::int32_t pid) {
+  if (pid != 0 && pid != manager_pid) {
+    if (Slot* const slot = table.find_pid(pid)) return reap_service(*slot);
+  }
   raw::ChildStatus status{};
   raw::Usage usage{};
-  long result = 0;
-  do {
-    result = raw::call(__NR_waitid, pid == 0 ? wait_all : wait_one, pid, raw::address(&status), wait_exited | wait_no_hang,
-                       raw::address(&usage));
-  } while (result == -raw::e_intr);
-  if (result < 0 || status.pid == 0) return false;
+  if (!look_at_ended(pid, status, usage)) return false;
   if (status.pid == manager_pid) {
     manager_died();
   } else if (Slot* const slot = table.find_pid(status.pid)) {
@@ -756,14 +789,16 @@ void sweep() {
     const Entry& entry = table.at(i).entry;
     if (entry.state == EntryState::Running && table.at(i).pidfd < 0 && entry.pid > 1) reap(entry.pid);
   }
-  while (reap(0)) {
+  for (int i = 0; i < ends_max; ++i) {
+    if (!reap(0)) return;
   }
+  sweep_due = now();
 }
 
 void take_signals() {
   raw::SignalFact fact{};
   bool has_child_ended = false;
-  while (raw::read(signals, &fact, sizeof fact) == static_cast<long>(sizeof fact)) {
+  for (int i = 0; i < ends_max && raw::read(signals, &fact, sizeof fact) == static_cast<long>(sizeof fact); ++i) {
     if (fact.signal == sigchld) {
       const auto pid = static_cast<std::int32_t>(fact.rest[2]);  // ssi_pid
       if (pid > 1) reap(pid);
@@ -799,6 +834,36 @@ void give_up_on_zombies() {
   }
 }
 
+constexpr std::int64_t leave_max = second;  // for a manager that has said Finish
+
+/// Leaves once the manager has: nobody else would reap it where we are PID 1 or the only subreaper.
+[[noreturn]] void finish(int code) {
+  std::int64_t until = now() + leave_max;
+  bool is_killed = false;
+  while (manager_pid > 1) {
+    raw::ChildStatus status{};
+    raw::Usage usage{};
+    while (look_at_ended(0, status, usage) && status.pid != manager_pid) {
+    }
+    if (status.pid == manager_pid) break;
+    const std::int64_t left = until - now();
+    if (left <= 0) {
+      if (is_killed) break;  // not even that ends it
+      raw::call(__NR_kill, manager_pid, sigkill);
+      is_killed = true;
+      until = now() + leave_max;
+      continue;
+    }
+    raw::PollEntry polled{signals, raw::poll_in, 0};
+    const raw::Time wait{left / second, left % second};
+    raw::call(__NR_ppoll, raw::address(&polled), 1, raw::address(&wait), 0, 8);
+    raw::SignalFact fact{};
+    for (int i = 0; i < ends_max && raw::read(signals, &fact, sizeof fact) > 0; ++i) {
+    }
+  }
+  raw::exit(code);
+}
+
 void carry_out(const Request& request, std::uint32_t fd_count) {
   silent_since = 0;
   resumed = false;
@@ -821,9 +886,18 @@ void carry_out(const Request& request, std::uint32_t fd_count) {
     case Operation::Seen:
       if (request.from == signals_told) told_signals = 0;
       return;
-    case Operation::Finish: raw::exit(request.number & 0xff);
+    case Operation::Finish: finish(request.number & 0xff);
   }
   begin_answer(request, Kind::Answer, raw::e_nosys);
+}
+
+/// Whether nothing comes any more: a message without a byte reads like the end.
+bool is_closed() {
+  constexpr std::int16_t read_hang_up = 0x2000;  // POLLRDHUP
+  raw::PollEntry polled{channel, read_hang_up, 0};
+  const raw::Time no_wait{};
+  raw::call(__NR_ppoll, raw::address(&polled), 1, raw::address(&no_wait), 0, 8);
+  return (polled.found & (read_hang_up | raw::poll_hang_up)) != 0;
 }
 
 /// One request, if there is one. False: there is none.
@@ -835,11 +909,12 @@ bool take_request() {
   long size = raw::call(__NR_recvmsg, channel, raw::address(&header), raw::message_dont_wait);
   // A peer that went with our messages unread is told of once (ECONNRESET); what it had sent before is there all the same.
   if (size == -e_connection_reset) size = raw::call(__NR_recvmsg, channel, raw::address(&header), raw::message_dont_wait);
-  if (size == 0) {  // it closed its end, or is dead already: without a channel it is no manager
+  if (size == 0 && is_closed()) {  // it closed its end, or is dead already: without a channel it is no manager
     has_channel = false;
     if (manager_pid > 1) raw::call(__NR_kill, manager_pid, sigkill);
+    return false;
   }
-  if (size <= 0) return false;
+  if (size < 0) return false;
   std::uint32_t fd_count = 0;
   if (header.control_size >= sizeof(raw::ControlHeader)) {
     const auto* head = reinterpret_cast<const raw::ControlHeader*>(control);
@@ -925,6 +1000,7 @@ std::int16_t channel_interest() {
     if (polled[1].found != 0) take_foreign_ends();
     if (has_channel && polled[2].found != 0) {
       if (has_answer) send_answer();
+      if ((polled[2].found & raw::poll_hang_up) != 0) drop_answer();  // nobody takes it
       if (!has_answer && untold && (polled[2].found & raw::poll_out) != 0) tell_rest();
       constexpr int requests_max = 64;  // then a look at the signals
       for (int i = 0; i < requests_max && !has_answer && has_channel && take_request(); ++i) {
@@ -975,6 +1051,14 @@ void make_table() {
   table.rebuild(*bytes);
 }
 
+/// Parks what holds a directory of ours locked. Requires: fill_low_numbers() found it there.
+void park_lock(message::Parked& place, int fd, const char* label) {
+  place.fd = keep(fd);
+  raw::dup3(0, fd, raw::close_on_exec);
+  if (place.fd < 0) die("perdure-keeper: too few descriptors are allowed to hold its locks; nothing was started\n");
+  for (std::size_t i = 0; label[i] != '\0'; ++i) place.label[i] = label[i];
+}
+
 void adopt_table(int file) {
   auto* head = static_cast<message::Table*>(map(file, sizeof(message::Table)));
   if (head->magic_number != message::table_magic || head->version != message::table_version ||
@@ -1009,9 +1093,14 @@ extern "C" [[noreturn, gnu::used]] void perdure_keeper(long* stack) {
 
   for (int fd = message::keeper_program_fd; fd <= message::instance_lock_fd; ++fd) set_close_on_exec(fd, true);
   if (adopted_table < 0) {
-    raw::close_range(message::instance_lock_fd + 1, ~0U, 0);
+    raw::close_range(message::log_lock_fd + 1, ~0U, 0);
+    const bool has_state_lock = is_open(message::state_lock_fd);
+    const bool has_log_lock = is_open(message::log_lock_fd);
     fill_low_numbers();
     make_table();
+    message::Parked* place = table.bytes().parked;
+    if (has_state_lock) park_lock(*place++, message::state_lock_fd, message::state_lock_label);
+    if (has_log_lock) park_lock(*place++, message::log_lock_fd, message::log_lock_label);
   } else {
     fill_low_numbers();
     adopt_table(adopted_table);

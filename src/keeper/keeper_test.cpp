@@ -1,9 +1,11 @@
 // The real keeper, told what to do by a test; see keeper_testing.hpp.
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include <filesystem>
 #include <random>
 #include <set>
+#include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -271,6 +274,17 @@ TEST_F(KeeperTest, MoreDescriptorsThanAMessageMayCarryAreAllClosedAndNoOthers) {
   EXPECT_THAT(manager.list_parked(), SizeIs(60));
 }
 
+TEST_F(KeeperTest, AMessageWithoutAByteIsRefusedAndNotTakenForTheEnd) {
+  const pid_t first = manager.pid();
+  const UniqueFd file = memory_file({});
+  const std::size_t before = open_descriptors(keeper.pid());
+  EXPECT_EQ(manager.send_raw({}), EPROTO);
+  EXPECT_EQ(manager.send_raw({}, std::array{file.get(), file.get()}), EPROTO);
+  EXPECT_EQ(manager.ask(Operation::List).message.header.manager_starts, 1U);
+  EXPECT_FALSE(perdure::testing::has_ended(first));
+  EXPECT_EQ(open_descriptors(keeper.pid()), before);
+}
+
 TEST_F(KeeperTest, DescriptorsThatNobodyAskedForAreClosed) {
   const UniqueFd file = memory_file({});
   const std::array fds{file.get(), file.get()};
@@ -395,6 +409,106 @@ TEST_F(KeeperTest, ARunningEntryCannotBeForgotten) {
   EXPECT_THAT(manager.list(), SizeIs(1));
 }
 
+/// Stops the keeper for as long as this lives.
+class Pause {
+ public:
+  explicit Pause(pid_t pid) : pid_(pid) {
+    send_signal(pid_, SIGSTOP);
+    EXPECT_TRUE(eventually([&] { return perdure::testing::proc_status(pid_, "State").starts_with('T'); }));
+  }
+  ~Pause() { send_signal(pid_, SIGCONT); }
+  Pause(const Pause&) = delete;
+  Pause& operator=(const Pause&) = delete;
+
+ private:
+  pid_t pid_;
+};
+
+TEST_F(KeeperTest, TheUsageThatIsToldIsThatOfTheZombie) {
+  std::istringstream fields;
+  {
+    const pid_t pid = manager.spawn(web, shell("i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done; (exit 0)")).pid;
+    const Pause pause{keeper.pid()};
+    ASSERT_TRUE(eventually([&] { return perdure::testing::has_ended(pid); }));
+    const std::string stat = perdure::testing::read_file("/proc/" + std::to_string(pid) + "/stat").value();
+    fields.str(stat.substr(stat.rfind(')') + 2));
+  }
+  std::vector<std::string> words;
+  for (std::string word; fields >> word;) words.push_back(word);
+  const auto ticks = [&](std::size_t field) { return std::stoull(words.at(field - 3)); };  // proc_pid_stat(5) counts from 1
+  const std::uint64_t tick_us = 1'000'000 / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+  const auto expect_near = [tick_us](std::uint64_t us, std::uint64_t in_ticks) {
+    EXPECT_LE(us, (in_ticks + 2) * tick_us);
+    EXPECT_GE(us + 2 * tick_us, in_ticks * tick_us);
+  };
+  const Entry ended = manager.await_end(web);
+  EXPECT_GT(ended.user_us, 0U);
+  expect_near(ended.user_us, ticks(14) + ticks(16));
+  expect_near(ended.system_us, ticks(15) + ticks(17));
+}
+
+/// What the keeper relies on when it looks before it reaps.
+TEST(Keeper, TheKernelGivesTheSameUsageBeforeAndAfterTheReaping) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    if (::fork() == 0) ::_exit(0);
+    ::wait(nullptr);
+    volatile std::uint64_t work = 0;
+    while (work < 30'000'000) work = work + 1;
+    ::_exit(9);
+  }
+  siginfo_t status{};
+  rusage before{};
+  ASSERT_EQ(::syscall(SYS_waitid, P_PID, pid, &status, WEXITED | WNOWAIT, &before), 0);
+  EXPECT_EQ(status.si_status, 9);
+  int code = 0;
+  rusage after{};
+  ASSERT_EQ(::wait4(pid, &code, 0, &after), pid);
+  EXPECT_EQ(WEXITSTATUS(code), 9);
+  EXPECT_GT(before.ru_utime.tv_sec + before.ru_utime.tv_usec, 0);
+  EXPECT_EQ(std::memcmp(&before, &after, sizeof before), 0);
+}
+
+TEST_F(KeeperTest, ARequestDoesNotWaitUntilEveryOrphanIsReaped) {
+  constexpr std::uint32_t orphans = 1000;
+  Program program = shell("read line; i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); (: &); done; echo done; exec sleep 1000");
+  program.fixed.stdin_index = 1;
+  program.fixed.stdout_index = 2;
+  const std::vector<char> bytes = spec_bytes(program);
+  const UniqueFd spec = memory_file(bytes);
+  const PipeEnds in = make_pipe();
+  const PipeEnds out = make_pipe();
+  ASSERT_EQ(manager.ask(spawn_request(web, bytes.size(), 3), std::array{spec.get(), in.reader.get(), out.writer.get()})
+                .message.header.error,
+            0);
+  {
+    const Pause pause{keeper.pid()};
+    ASSERT_EQ(::write(in.writer.get(), "go\n", 3), 3);
+    char text[8]{};
+    ASSERT_EQ(::read(out.reader.get(), text, sizeof text), 5);
+    ASSERT_TRUE(eventually([&] {  // all of them are zombies, and the keeper's
+      std::size_t ended = 0;
+      for (const pid_t child : services()) ended += perdure::testing::has_ended(child) ? 1 : 0;
+      return ended == orphans;
+    }));
+    manager.channel.send(Request{.operation = Operation::List, .sequence = 4711});
+  }
+  const auto is_listed = [](const Message& m) { return m.header.kind == Kind::Listed; };
+  EXPECT_LT(manager.await(is_listed).message.header.orphans_reaped, orphans);
+  EXPECT_TRUE(eventually([&] { return manager.ask(Operation::List).message.header.orphans_reaped == orphans; }));
+  EXPECT_THAT(services(), SizeIs(1));
+}
+
+TEST_F(KeeperTest, ServicesEndExactlyWhileOrphansEndAllTheTime) {
+  manager.spawn(web, shell("i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); (: &); done; exit 3"));
+  for (std::uint32_t unit = 100; unit < 200; ++unit) manager.spawn({1, unit, 1}, shell("exit " + std::to_string(unit)));
+  for (std::uint32_t unit = 100; unit < 200; ++unit)
+    ASSERT_EQ(manager.await_end({1, unit, 1}).end_status, static_cast<std::int32_t>(unit));
+  EXPECT_EQ(manager.await_end(web).end_status, 3);
+  EXPECT_TRUE(eventually([&] { return manager.ask(Operation::List).message.header.orphans_reaped == 3000; }));
+  EXPECT_THAT(services(), IsEmpty());
+}
+
 TEST_F(KeeperTest, OrphansAreReapedAndCounted) {
   manager.spawn(web, shell("/bin/true & /bin/true & /bin/true & exit 0"));
   manager.await_end(web);
@@ -433,6 +547,36 @@ TEST_F(KeeperTest, ParkingUnderAKnownNameReplaces) {
   char text[16]{};
   ASSERT_GT(::pread(parked.at("x").get(), text, sizeof text - 1, 0), 0);
   EXPECT_STREQ(text, "second");
+}
+
+TEST(Keeper, TheLocksThatItIsStartedWithAreParked) {
+  const perdure::testing::TempDir directory;
+  const auto open = [&](const char* name) {
+    return UniqueFd{::open((directory / name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
+  };
+  UniqueFd state = open("state");
+  UniqueFd log = open("log");
+  ASSERT_EQ(::flock(state.get(), LOCK_EX), 0);
+  ASSERT_EQ(::flock(log.get(), LOCK_EX), 0);
+  RunningKeeper keeper{{.locks = {state.get(), log.get()}}};
+  Manager manager = keeper.next_manager();
+  state.reset();
+  log.reset();
+  const auto expect_held = [&] {
+    EXPECT_NE(::flock(open("state").get(), LOCK_EX | LOCK_NB), 0);
+    EXPECT_NE(::flock(open("log").get(), LOCK_EX | LOCK_NB), 0);
+  };
+  EXPECT_THAT(manager.list_parked(),
+              ElementsAre(::testing::Key(message::log_lock_label), ::testing::Key(message::state_lock_label)));
+  expect_held();
+  manager.die();
+  manager = keeper.next_manager();
+  expect_held();
+  const UniqueFd program{::open(PERDURE_KEEPER, O_RDONLY | O_CLOEXEC)};
+  manager.channel.send(Request{.operation = Operation::ExecKeeper}, std::array{program.get()});
+  Manager next = keeper.next_manager();
+  expect_held();
+  EXPECT_THAT(next.list_parked(), SizeIs(2));
 }
 
 TEST_F(KeeperTest, WhatIsDeletedIsClosed) {
@@ -490,7 +634,7 @@ TEST_F(KeeperTest, TheGateOpensWhenTheProgramIsExecuted) {
                                   std::array{spec.get(), gate.writer.get(), gate.reader.get()});
   ASSERT_EQ(answer.message.header.error, 0);
   gate.writer.reset();
-  EXPECT_EQ(read_to_end(gate.reader), "");
+  EXPECT_EQ(read_to_end(gate.reader), "x");
   std::vector<UniqueFd> fds;
   EXPECT_EQ(manager.list(&fds).at(0).flags & message::entry_has_gate, message::entry_has_gate);
   EXPECT_THAT(fds, SizeIs(2)) << "gate and pidfd";
@@ -505,7 +649,7 @@ TEST_F(KeeperTest, TheGateSaysThatTheProgramWasNotExecuted) {
   manager.ask(spawn_request(web, bytes.size(), 2, message::has_gate),
               std::array{spec.get(), gate.writer.get(), gate.reader.get()});
   gate.writer.reset();
-  EXPECT_EQ(read_to_end(gate.reader), "f");
+  EXPECT_EQ(read_to_end(gate.reader), "xf");
 }
 
 TEST_F(KeeperTest, AFullTableRefusesBeforeAnythingIsStarted) {
@@ -617,6 +761,32 @@ TEST_F(KeeperTest, AForeignZombieThatNobodyReapsCountsAsUnseen) {
   stranger.reap();
 }
 
+TEST(Keeper, WhoseLogCannotBeKeptIsNotTracked) {
+  RunningKeeper keeper{{.nofile = 130}};  // two descriptors can be kept
+  Manager manager = keeper.next_manager();
+  manager.spawn(web, shell("/bin/sleep 1000 & exit 0"));
+  manager.await_end(web);
+  ASSERT_EQ(manager.acknowledge(web), 0);
+  std::vector<pid_t> children = children_of(keeper.pid());
+  std::erase(children, manager.pid());
+  ASSERT_THAT(children, SizeIs(1));
+  const UniqueFd pidfd{os::sys::pidfd_open(children[0], 0)};
+  const UniqueFd file = memory_file({});
+  ASSERT_EQ(manager.park("a", file.get()), 0);
+  ASSERT_EQ(manager.park("b", file.get()), 0);
+  const std::size_t before = open_descriptors(keeper.pid());
+  const Request request{.operation = Operation::Track, .key = web, .number = children[0], .flags = message::has_log};
+  EXPECT_EQ(manager.ask(request, std::array{pidfd.get(), file.get()}).message.header.error, EMFILE);
+  EXPECT_THAT(manager.list(), IsEmpty());
+  EXPECT_EQ(open_descriptors(keeper.pid()), before);
+  Request remove{.operation = Operation::Delete, .label = "b"};
+  ASSERT_EQ(manager.ask(remove).message.header.error, 0);
+  EXPECT_EQ(manager.ask(request, std::array{pidfd.get(), file.get()}).message.header.error, 0) << "it can be tried again";
+  std::vector<UniqueFd> fds;
+  EXPECT_EQ(manager.list(&fds).at(0).flags & message::entry_has_log, message::entry_has_log);
+  EXPECT_THAT(fds, SizeIs(2)) << "log and pidfd";
+}
+
 TEST_F(KeeperTest, PidsThatNameNoSingleProcessAreNotTracked) {
   const UniqueFd pidfd{os::sys::pidfd_open(::getpid(), 0)};
   for (const int pid : {-1, 0, 1}) {
@@ -707,7 +877,37 @@ TEST_F(KeeperTest, FinishEndsItWithTheCode) {
   const pid_t service = manager.spawn(web, idle).pid;
   manager.channel.send(Request{.operation = Operation::Finish, .number = 17});
   EXPECT_EQ(keeper.wait(), 17);
+  EXPECT_TRUE(perdure::testing::has_ended(manager.pid())) << "one that does not leave by itself is made to";
+  EXPECT_THAT(children_of(::getpid()), ElementsAre(service))
+      << "and is reaped: nobody else would, where the keeper is PID 1";
   EXPECT_FALSE(perdure::testing::has_ended(service)) << "who finishes has stopped the services, or wants them to go on";
+}
+
+TEST_F(KeeperTest, TheManagerIsReapedBeforeTheKeeperLeaves) {
+  const pid_t service = manager.spawn(web, idle).pid;
+  manager.channel.send(Request{.operation = Operation::Finish, .number = 3});
+  manager = Manager{UniqueFd{}, -1, -1, UniqueFd{}};
+  EXPECT_EQ(keeper.wait(), 3);
+  EXPECT_THAT(children_of(::getpid()), ElementsAre(service));
+}
+
+TEST_F(KeeperTest, AManagerThatSaysNoMoreIsReplaced) {
+  const pid_t first = manager.pid();
+  ::shutdown(manager.channel.fd(), SHUT_WR);
+  EXPECT_NE(keeper.next_manager().pid(), first);
+}
+
+TEST_F(KeeperTest, AnAnswerThatNobodyTakesDoesNotKeepAManagerWithoutAChannel) {
+  const pid_t first = manager.pid();
+  for (std::uint32_t unit = 0; unit < 16; ++unit) manager.spawn({1, unit, 1}, idle);
+  const Request request{.operation = Operation::List};
+  const auto send_one = [&] {
+    return ::send(manager.channel.fd(), &request, sizeof request, MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
+  };
+  while (send_one()) {  // until the keeper waits for room in the channel
+  }
+  ::shutdown(manager.channel.fd(), SHUT_RDWR);
+  EXPECT_NE(keeper.next_manager().pid(), first);
 }
 
 TEST_F(KeeperTest, AManagerWithoutAChannelIsReplaced) {
@@ -861,7 +1061,7 @@ TEST_F(KeeperTest, AManagerThatWasToldNothingMayBeSilent) {
 std::uint64_t bit(int number) { return std::uint64_t{1} << number; }
 
 TEST_F(KeeperTest, SignalsAreToldAndDoNothingElse) {
-  for (const int number : {SIGTERM, SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGQUIT, SIGALRM, SIGPIPE, SIGTSTP, 37, 63}) {
+  for (const int number : {SIGTERM, SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGQUIT, SIGALRM, SIGPIPE, SIGTSTP, SIGCONT, 37, 63}) {
     send_signal(keeper.pid(), number);
     manager.await([&](const Message& m) { return m.header.kind == Kind::Signalled && m.header.signals == bit(number); });
     manager.channel.send(Request{.operation = Operation::Seen});
@@ -882,13 +1082,37 @@ TEST_F(KeeperTest, AStormOfSignalsIsOneMessage) {
   while (const auto further = manager.channel.receive()) EXPECT_NE(further->message.header.kind, Kind::Signalled);
 }
 
+TEST_F(KeeperTest, SpawnsAreExactInAStormOfSignals) {
+  constexpr int storm = 20'000;
+  const pid_t sender = ::fork();
+  if (sender == 0) {
+    const UniqueFd pidfd{os::sys::pidfd_open(keeper.pid(), 0)};
+    int sent = 0;
+    while (sent < storm && os::sys::pidfd_send_signal(pidfd.get(), sent % 2 == 0 ? SIGHUP : SIGUSR1) == 0) ++sent;
+    ::_exit(sent == storm ? 0 : 1);
+  }
+  for (std::uint32_t unit = 0; unit < 200; ++unit) manager.spawn({1, unit, 1}, shell("exit " + std::to_string(unit)));
+  for (std::uint32_t unit = 0; unit < 200; ++unit) {
+    const Entry ended = manager.await_end({1, unit, 1});
+    ASSERT_EQ(ended.end_code, code_exited) << unit;
+    ASSERT_EQ(ended.end_status, static_cast<std::int32_t>(unit));
+    ASSERT_EQ(ended.failed_step, 0U);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(sender, &status, 0), sender);
+  EXPECT_EQ(status, 0);
+  EXPECT_THAT(manager.list(), SizeIs(200));
+  EXPECT_EQ(manager.ask(Operation::List).message.header.manager_starts, 1U);
+}
+
 TEST_F(KeeperTest, ASignalThatADyingManagerDidNotActOnIsToldToTheNext) {
   const auto is_term = [](const Message& m) { return m.header.kind == Kind::Signalled && m.header.signals == bit(SIGTERM); };
   send_signal(keeper.pid(), SIGTERM);
   manager.await(is_term);
   change_managers();
   const KeeperChannel::Received told = manager.await(is_term);
-  manager.channel.send(Request{.operation = Operation::Seen, .from = static_cast<std::uint32_t>(told.message.header.sequence)});
+  manager.channel.send(
+      Request{.operation = Operation::Seen, .from = static_cast<std::uint32_t>(told.message.header.sequence)});
   change_managers();
   manager.ask(Operation::List);
   while (const auto further = manager.channel.receive()) {

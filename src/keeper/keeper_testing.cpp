@@ -205,6 +205,8 @@ RunningKeeper::RunningKeeper(KeeperOptions options) {
   const UniqueFd null = open("/dev/null", O_RDWR);
   const UniqueFd programs[] = {open(PERDURE_KEEPER, O_RDONLY), open(PERDURE_EXECUTOR, O_RDONLY), open(manager, O_RDONLY),
                                open(lock, O_RDWR | O_CREAT)};
+  std::vector<UniqueFd> locks;
+  for (const int fd : options.locks) locks.emplace_back(checked(::fcntl(fd, F_DUPFD_CLOEXEC, above), "copy a descriptor"));
   std::vector<std::string> words = options.under;
   words.insert(words.end(), {PERDURE_KEEPER, path});
   std::vector<char*> arguments;
@@ -217,6 +219,9 @@ RunningKeeper::RunningKeeper(KeeperOptions options) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should the test crash
     bool is_ready = ::dup2(null.get(), 0) == 0;
     for (int i = 0; i < 4; ++i) is_ready = is_ready && ::dup2(programs[i].get(), message::keeper_program_fd + i) >= 0;
+    ::close_range(message::state_lock_fd, ~0U, CLOSE_RANGE_CLOEXEC);  // what the test itself was started with
+    int number = message::state_lock_fd;
+    for (const UniqueFd& lock_file : locks) is_ready = is_ready && ::dup2(lock_file.get(), number++) >= 0;
     if (options.nofile != 0) is_ready = is_ready && ::setrlimit(RLIMIT_NOFILE, &limit) == 0;
     if (is_ready) ::execvp(arguments[0], arguments.data());
     ::_exit(127);

@@ -83,6 +83,7 @@ struct KeeperOptions {
   std::uint64_t nofile = 0;          ///< RLIMIT_NOFILE, soft and hard; 0: as it is
   std::vector<std::string> under{};  ///< a program that executes the keeper: strace, …
   std::string manager_program{};     ///< empty: the test program
+  std::vector<int> locks{};          ///< of its directories
 };
 
 class RunningKeeper {

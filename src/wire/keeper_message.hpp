@@ -22,6 +22,12 @@ inline constexpr int keeper_program_fd = 3;
 inline constexpr int executor_program_fd = 4;
 inline constexpr int manager_program_fd = 5;
 inline constexpr int instance_lock_fd = 6;
+/// Further locks that the keeper may be started with: of the state directory, and of a log directory elsewhere. It parks them under
+/// these labels: a keeper that takes another one's place must go on holding them.
+inline constexpr int state_lock_fd = 7;
+inline constexpr int log_lock_fd = 8;
+inline constexpr const char* state_lock_label = "state-lock";
+inline constexpr const char* log_lock_label = "log-lock";
 /// The manager's end of the channel, in the manager.
 inline constexpr int channel_fd = 7;
 

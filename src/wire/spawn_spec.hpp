@@ -53,7 +53,7 @@ enum SpecFlags : std::uint32_t {
   spec_has_nice = 8,
   spec_has_oom_score = 16,
   spec_cwd_may_fail = 32,  ///< WorkingDirectory=-…: then the root directory
-  spec_gate = 64,          ///< the child's last descriptor tells that the program was executed
+  spec_gate = 64,          ///< the child's last descriptor ends with "x": the program was executed; with "xf" or nothing: not
 };
 
 /// Standard streams: the index of the child's descriptor it is copied from; 0: /dev/null.
