@@ -323,6 +323,47 @@ TEST_F(CommandTest, ARestartThatIsOverWhenTheNewManagerComesIsDone) {
   EXPECT_THAT(instance.jobs(), SizeIs(1));
 }
 
+TEST_F(CommandTest, AFirstRunThatIsOverWhenTheNewManagerComesIsDoneWhoeverRemembersIt) {
+  breaks_at_ = 2;
+  dies_after_taking_ = true;
+  on_death_ = [&] { instance.at("old.service").last_exit = core::Exit{core::ExitKind::Exited, 0}; };
+  const Said said = run({"start", "old"});
+  EXPECT_EQ(said.code, 0) << said.text;
+  EXPECT_THAT(instance.jobs(), SizeIs(1));
+}
+
+TEST_F(CommandTest, AUnitThatNeverRanIsAskedForAgain) {
+  breaks_at_ = 2;
+  EXPECT_EQ(run({"start", "old"}).code, 0);
+  EXPECT_THAT(instance.jobs(), SizeIs(1));
+}
+
+TEST_F(CommandTest, WhereNobodyRemembersTheRunsAStartIsNotAskedForASecondTime) {
+  breaks_at_ = 2;
+  dies_after_taking_ = true;
+  const Said said = run({"start", "db"});
+  EXPECT_EQ(said.code, 1);
+  EXPECT_EQ(
+      said.text,
+      "perdure: whether db.service was started is not known, for the manager ended meanwhile; it was not asked again: "
+      "its main process ended (code=exited, status=203/EXEC) (Result: exit-code); see \"perdure status db.service\" and "
+      "\"perdure logs -u db.service\"\n");
+  EXPECT_THAT(instance.jobs(), SizeIs(1));
+}
+
+TEST_F(CommandTest, WhoGetsNoAnswerWakesTheKeeper) {
+  Process keeper{{"/bin/sh", "-c", "exec 6<>\"$0\"; echo ready; kill -STOP $$; echo woken", directory / "lock"}};
+  ASSERT_TRUE(keeper.wait_for_output("ready"));
+  perdure::testing::write_file(directory / "lock", std::to_string(keeper.pid()) + "\n");
+  // The server listens, and does not work.
+  const auto finished = perdure::testing::run({PERDURE_PROGRAM, "--runtime-dir=" + directory.path(), "is-active", "web"});
+  EXPECT_EQ(finished.status.value(), 1);
+  EXPECT_EQ(finished.output,
+            "perdure: no answer within 10000 ms (ETIMEDOUT); the instance's manager is silent; its keeper was asked to look "
+            "after it, and replaces it within 15 s if it stays silent; try again then\n");
+  EXPECT_TRUE(keeper.wait_for_output("woken"));
+}
+
 TEST_F(CommandTest, AJobGoesOnWhenTheManagerDiesAndIsWaitedForByItsNumber) {
   ends_jobs_ = false;
   breaks_at_ = 3;  // the wait
@@ -391,7 +432,7 @@ class RunTest : public ::testing::Test {
 TEST_F(RunTest, TheKeeperGetsItsDescriptorsAndArguments) {
   program("perdure-keeper",
           "echo \"$@\"\necho pid $$ locked $(cat /proc/$$/fd/6)\n"
-          "for fd in 3 4 5 6; do readlink /proc/$$/fd/$fd; done\nls /proc/$$/fd | sort -n | tr '\\n' ' '\necho "
+          "for fd in 3 4 5 6 7 8; do readlink /proc/$$/fd/$fd; done\nls /proc/$$/fd | sort -n | tr '\\n' ' '\necho "
           "\"[$LISTEN_FDS]\"\n");
   program("perdure-executor", "");
   program("perdure-manager", "");
@@ -403,8 +444,9 @@ TEST_F(RunTest, TheKeeperGetsItsDescriptorsAndArguments) {
   EXPECT_THAT(process.output(), HasSubstr("--runtime-dir=" + run + " --state-dir=" + run + "/state --log-dir=" + run +
                                           "/log --unit-path=" + directory / "units" + " -- web.service\n"));
   EXPECT_THAT(process.output(), HasSubstr("pid " + number + " locked " + number + "\n"));
-  EXPECT_THAT(process.output(), HasSubstr(programs / "perdure-keeper\n" + programs / "perdure-executor\n" +
-                                          programs / "perdure-manager\n" + run + "/lock\n"));
+  EXPECT_THAT(process.output(),
+              HasSubstr(programs / "perdure-keeper\n" + programs / "perdure-executor\n" + programs / "perdure-manager\n" +
+                        run + "/lock\n" + run + "/state/lock\n" + run + "/log/lock\n"));
   EXPECT_THAT(process.output(), HasSubstr("[]\n"));
 }
 
@@ -424,6 +466,26 @@ TEST_F(RunTest, TheLockGoesAlongWithTheKeeper) {
   EXPECT_TRUE(first.wait().success());
   ::unlink(gate.c_str());
   EXPECT_TRUE(perdure::testing::run(command({"web"}), options()).status.success());
+}
+
+TEST_F(RunTest, AnotherRuntimeDirectoryDoesNotMakeTheSameStateDirectoryAnothers) {
+  const std::string gate = directory / "gate";
+  ASSERT_EQ(::mkfifo(gate.c_str(), 0600), 0);
+  program("perdure-keeper", "echo started\nread line < '" + gate + "'\nexit 0\n");
+  program("perdure-executor", "");
+  program("perdure-manager", "");
+  Process first{command({"web"}), options()};
+  ASSERT_TRUE(first.wait_for_output("started"));
+  const std::string state = directory / "run/state";
+  const auto second = perdure::testing::run(
+      {PERDURE_PROGRAM, "--runtime-dir=" + directory / "beside", "--state-dir=" + state, "run", "web"}, options());
+  EXPECT_EQ(second.status.value(), 1);
+  EXPECT_EQ(second.output, "perdure: cannot start: the state directory " + state +
+                               " is in use by the instance with runtime directory " + directory / "run" + " (keeper PID " +
+                               std::to_string(first.pid()) +
+                               "); use --state-dir=DIR to name another; nothing was started\n");
+  perdure::testing::write_file(gate, "go\n");
+  EXPECT_TRUE(first.wait().success());
 }
 
 TEST_F(RunTest, AProgramThatIsMissingIsNamedWithThePlaces) {

@@ -276,7 +276,7 @@ int change(Instance& instance, const Arguments& arguments) {
   if (!units) return give_up(units.error());
   for (std::size_t i = 0; i < failed.size(); ++i) {
     const auto end = std::find_if(ends->begin(), ends->end(), [&](const JobEnd& e) { return e.unit == failed[i]; });
-    if (end->result == "unknown" && is_as_wanted(arguments.verb, (*units)[i])) continue;
+    if ((end->result == "unknown" || end->result == "unseen") && is_as_wanted(arguments.verb, (*units)[i])) continue;
     complain(job_failure(verb, (*units)[i], end->result));
     if (code == exit_done) code = exit_failed;
   }

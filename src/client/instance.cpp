@@ -9,7 +9,9 @@
 
 #include <fmt/format.h>
 
+#include "client/instance_lock.hpp"
 #include "os/clock.hpp"
+#include "os/file.hpp"
 #include "os/system.hpp"
 
 namespace perdure::client {
@@ -52,13 +54,30 @@ Result<void> check_taken(const Answer& answer) {
 }
 
 /// What tells whether a start has happened: the run that a unit is in, or was in last.
-std::map<std::string, std::string> invocations_of(const std::vector<Json>& units) {
-  std::map<std::string, std::string> invocations;
-  for (const Json& unit : units) invocations[text_of(unit, "Id")] = text_of(unit, "InvocationID");
-  return invocations;
+struct LastRun {
+  std::string invocation{};  ///< empty: never started, or nobody remembers
+  std::uint64_t started_us = 0;
+  bool has_ended = false;
+  friend bool operator==(const LastRun&, const LastRun&) = default;
+};
+const std::vector<std::string> run_properties{"Id",           "InvocationID",      "ExecMainStartTimestampMonotonic",
+                                              "ExecMainCode", "ExecMainExitKnown", "Job"};
+
+LastRun last_run_of(const Json& unit) {
+  const auto known = unit.find("ExecMainExitKnown");
+  const bool has_unseen_end = known != unit.end() && known->is_boolean() && !known->get<bool>();
+  return {text_of(unit, "InvocationID"), number_of(unit, "ExecMainStartTimestampMonotonic"),
+          has_unseen_end || number_of(unit, "ExecMainCode") != 0};
 }
 
-const std::vector<std::string> run_properties{"Id", "InvocationID", "ActiveState", "Job"};
+enum class Happened : std::uint8_t { Yes, No, Unknown };
+
+/// Whether a unit has been started between the two. That nobody remembers a run is no proof that there was none.
+Happened has_been_started(const LastRun& before, const LastRun& now) {
+  if (!now.invocation.empty()) return now.invocation == before.invocation ? Happened::No : Happened::Yes;
+  if (before == LastRun{}) return now == before ? Happened::No : Happened::Yes;
+  return Happened::Unknown;
+}
 
 }  // namespace
 
@@ -106,6 +125,11 @@ Result<void> Instance::connect_again(const Error& cause) {
 
 Result<Answer> Instance::ask_once(const Json& request, milliseconds within) {
   auto reply = client_.request_object(request.dump(-1, ' ', false, Json::error_handler_t::replace), within);
+  if (!reply && reply.error().code() == ETIMEDOUT && wake_keeper(os::directory_of(socket_) + "/lock")) {
+    return std::move(reply).error().with_advice(
+        "the instance's manager is silent; its keeper was asked to look after it, and replaces it within 15 s if it stays "
+        "silent; try again then");
+  }
   if (!reply) return std::move(reply).error();
   Answer answer{reply->ok, std::move(reply->message), Json::object()};
   if (!reply->json.empty()) answer.data = Json::parse(reply->json, nullptr, false);
@@ -172,10 +196,10 @@ Result<void> Instance::request_jobs(std::string_view verb, std::vector<JobEnd>& 
     };
     // To stop twice is to stop; to start twice may be two runs.
     const bool counts_runs = verb != "stop";
-    std::map<std::string, std::string> before;
+    std::map<std::string, LastRun> before;
     if (counts_runs) {
       PERDURE_TRY(const auto known, units(names(), run_properties));
-      before = invocations_of(known);
+      for (const Json& unit : known) before[text_of(unit, "Id")] = last_run_of(unit);
     }
     for (int attempt = 1; !open.empty(); ++attempt) {
       const Json request{{"verb", verb}, {"units", names()}, {"wait", false}};
@@ -200,10 +224,13 @@ Result<void> Instance::request_jobs(std::string_view verb, std::vector<JobEnd>& 
       std::vector<JobEnd*> unseen;
       for (std::size_t i = 0; i < open.size(); ++i) {
         const std::uint64_t job = number_of(now[i], "Job");
-        const bool has_run = text_of(now[i], "InvocationID") != before[text_of(now[i], "Id")];
         open[i]->job = job;
-        if (job == 0 && has_run) open[i]->result = "done";
-        if (job == 0 && !has_run) unseen.push_back(open[i]);
+        if (job != 0) continue;
+        switch (has_been_started(before[text_of(now[i], "Id")], last_run_of(now[i]))) {
+          case Happened::Yes: open[i]->result = "done"; break;
+          case Happened::No: unseen.push_back(open[i]); break;
+          case Happened::Unknown: open[i]->result = "unseen"; break;
+        }
       }
       open = std::move(unseen);
     }

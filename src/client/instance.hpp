@@ -2,7 +2,8 @@
 //
 // A manager may die at any instant, and its successor takes over the socket within milliseconds: a connection that breaks is made
 // again, for back_within at most. Questions are asked again; a job is waited for by its number. A start or restart whose taking
-// nobody saw is asked for again only where the unit's INVOCATION_ID shows that nothing came of it.
+// nobody saw is asked for again only where the unit's last run, or that it never had one, shows that nothing came of it.
+// Where no answer comes, the keeper is woken: a manager that hangs is replaced for this reason, too.
 // Left out: printing (commands.cpp). Thread safety: one thread. Fork and signal safety: none.
 //
 //     PERDURE_TRY(auto instance, client::Instance::connect(places.control_socket()));
@@ -46,7 +47,8 @@ std::uint64_t number_of(const Json& object, const char* name);
 struct JobEnd {
   std::string unit{};
   std::uint64_t job = 0;  ///< 0: it was not taken
-  std::string result{};   ///< "done", "failed", "canceled", "timeout", "refused"; empty: not known (yet)
+  std::string result{};   ///< "done", "failed", "canceled", "timeout", "refused"; empty: not known (yet); "unknown": over;
+                          ///< "unseen": not known either whether it was taken
   std::string code{};     ///< where it was not taken: "no-such-unit", …
   std::string message{};  ///< with it: one line
 };

@@ -106,6 +106,9 @@ std::string status_block(const Json& unit, const Style& style, std::uint64_t now
   } else if (const std::string how = ending(unit); !how.empty()) {
     const std::uint64_t ended = number_of(unit, "ExecMainPID");  // 0: nobody remembers
     text += line("Main PID", (ended == 0 ? "" : fmt::format("{} ", ended)) + how);
+    const bool has_exited = number_of(unit, "ExecMainCode") == cld_exited;
+    const auto hint = exit_code_hint(has_exited ? static_cast<int>(number_of(unit, "ExecMainStatus")) : 0);
+    if (!hint.empty()) text += line("Hint", hint);
   }
   if (const auto restarts = number_of(unit, "NRestarts"); restarts != 0) text += line("Restarts", std::to_string(restarts));
   if (const std::string group = text_of(unit, "ControlGroup"); !group.empty()) text += line("CGroup", base::escape(group));
@@ -122,7 +125,9 @@ std::string instance_block(const Json& instance, const Style& style, std::uint64
                                     number_of(instance, "NActive"), number_of(instance, "NFailedUnits")));
   text += line("Jobs", std::to_string(number_of(instance, "NJobs")));
   if (started != 0) text += line("Since", fmt::format("{}; {}", moment_text(started), ago_text(started, now_us)));
-  text += line("Keeper PID", std::to_string(number_of(instance, "KeeperPID")));
+  const std::uint64_t orphans = number_of(instance, "OrphansReaped");
+  text += line("Keeper PID", fmt::format("{}{}", number_of(instance, "KeeperPID"),
+                                         orphans == 0 ? "" : fmt::format(" (orphans reaped: {})", orphans)));
   text += line("Manager PID", fmt::format("{}{}", number_of(instance, "ManagerPID"),
                                           restarts == 0 ? "" : fmt::format(" (restarts: {})", restarts)));
   text += line("Tracking", base::escape(text_of(instance, "ProcessTracking")));
@@ -185,6 +190,8 @@ std::string job_failure(std::string_view verb, const Json& unit, std::string_vie
   const std::string id = base::escape(text_of(unit, "Id")), why = text_of(unit, "Result"), how = ending(unit);
   const std::string_view done = verb == "stop" ? "stop" : "start";
   std::string text = fmt::format("{} did not {}: ", id, done);
+  if (result == "unseen")
+    text = fmt::format("whether {} was started is not known, for the manager ended meanwhile; it was not asked again: ", id);
   if (result == "canceled") text += "another request took the place of this one";
   else if (result == "timeout") text += "it took too long";
   else if (result == "refused") text += "the instance did not take the request";

@@ -7,6 +7,7 @@ namespace perdure::client {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr std::uint64_t s = 1'000'000, min = 60 * s, h = 60 * min, day = 24 * h;
 const Style plain{false};
@@ -58,6 +59,22 @@ TEST(Rendering, EveryEndOfAMainProcessHasWords) {
   EXPECT_EQ(line({{"ExecMainCode", 0}, {"ExecMainExitKnown", true}}), "");
 }
 
+TEST(Rendering, AnExitCodeThatIsNotTheProgramsOwnHasAHint) {
+  const auto block = [](const Json& more) {
+    Json unit{{"Id", "a.service"}, {"ActiveState", "failed"}, {"ExecMainPID", 7}, {"ExecMainCode", 1}};
+    unit.update(more);
+    return status_block(unit, plain, 0, "");
+  };
+  EXPECT_THAT(
+      block({{"ExecMainStatus", 127}}),
+      HasSubstr("   Main PID: 7 (code=exited, status=127)\n       Hint: exit code 127: often a missing shared library, a "
+                "missing command in a shell script, or a memory limit (RLIMIT_AS)\n"));
+  EXPECT_THAT(block({{"ExecMainStatus", 126}}), HasSubstr("       Hint: exit code 126: "));
+  EXPECT_THAT(block({{"ExecMainStatus", 1}}), Not(HasSubstr("Hint")));
+  EXPECT_THAT(block({{"ExecMainStatus", 127}, {"ExecMainCode", 2}}), Not(HasSubstr("Hint"))) << "a signal's number";
+  EXPECT_THAT(block({{"ExecMainStatus", 127}, {"MainPID", 8}}), Not(HasSubstr("Hint"))) << "it runs again";
+}
+
 TEST(Rendering, EmptyPropertiesAreShownOnlyWhereAskedFor) {
   const Json object{{"InvocationID", ""}, {"ExecMainStartTimestamp", 0}, {"MainPID", 0}};
   EXPECT_EQ(property_lines(object, Names::Show, Empty::Hide), "MainPID=0\n");
@@ -75,6 +92,14 @@ TEST(Rendering, AFailedJobSaysWhyAndWhereToLook) {
   EXPECT_THAT(job_failure("start", {{"Id", "web.service"}, {"Result", "start-limit-hit"}}, "failed"),
               HasSubstr("\"perdure reset-failed web.service\" lifts the limit"));
   EXPECT_THAT(job_failure("start", unit, "canceled"), HasSubstr("another request took the place of this one"));
+}
+
+TEST(Rendering, WhatTheKeeperAndTheManagerWentThroughIsShown) {
+  EXPECT_THAT(instance_block({{"KeeperPID", 11}, {"ManagerPID", 12}}, plain, 0),
+              HasSubstr("Keeper PID: 11\nManager PID: 12\n"));
+  EXPECT_THAT(
+      instance_block({{"KeeperPID", 11}, {"OrphansReaped", 3}, {"ManagerPID", 12}, {"ManagerRestarts", 2}}, plain, 0),
+      HasSubstr("Keeper PID: 11 (orphans reaped: 3)\nManager PID: 12 (restarts: 2)\n"));
 }
 
 TEST(Rendering, AnswersOfAnotherShapeDoNotHurt) {

@@ -1,6 +1,5 @@
 #include "client/run_instance.hpp"
 
-#include <sys/file.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -8,6 +7,8 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <functional>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -16,8 +17,10 @@
 
 #include "base/text.hpp"
 #include "client/commands.hpp"
+#include "client/instance_lock.hpp"
 #include "os/file.hpp"
 #include "os/system.hpp"
+#include "perdure/unique_fd.hpp"
 
 namespace perdure::client {
 namespace {
@@ -106,15 +109,6 @@ Result<void> prepare_directory(const std::string& path, mode_t mode) {
   return {};
 }
 
-// --- the lock ---------------------------------------------------------------------------------------------------------------
-
-/// Who wrote the lock's file; 0 where it says nothing.
-pid_t written_pid(int lock) {
-  std::array<char, 24> text{};
-  const ssize_t size = sys::pread(lock, text.data(), text.size(), 0);
-  return size > 0 ? base::parse_number<pid_t>(base::trim({text.data(), static_cast<std::size_t>(size)})).value_or(0) : 0;
-}
-
 // --- programs ---------------------------------------------------------------------------------------------------------------
 
 struct Program {
@@ -189,15 +183,18 @@ Result<void> leave_nothing_open(int above) {
   return {};
 }
 
-/// Puts `files` on 3, 4, … in their order, not close-on-exec, and lets go of everything above.
-Result<void> place_descriptors(std::array<int, 4> files) {
-  constexpr int first = keeper_program_fd, count = 4;
+/// Puts `files` on 3, 4, … in their order, not close-on-exec, and lets go of everything else above 2; -1 leaves a number free.
+Result<void> place_descriptors(std::array<int, 6> files) {
+  constexpr int first = keeper_program_fd, count = 6;
   for (int& file : files) {  // out of the way of each other: one may have the number that another one is to get
+    if (file < 0) continue;
     file = sys::fcntl(file, F_DUPFD_CLOEXEC, first + count);
     if (file < 0) return Error::from_errno(errno, "copy a descriptor");
   }
   for (int i = 0; i < count; ++i) {
-    if (sys::dup2(files[static_cast<std::size_t>(i)], first + i) < 0) return Error::from_errno(errno, "place a descriptor");
+    const int file = files[static_cast<std::size_t>(i)];
+    if (file < 0) sys::close(first + i);
+    else if (sys::dup2(file, first + i) < 0) return Error::from_errno(errno, "place a descriptor");
   }
   return leave_nothing_open(first + count - 1);
 }
@@ -208,13 +205,14 @@ void forget_passed_sockets() {
 }
 
 Result<void> become_keeper(const Program& keeper, const Program& executor, const Program& manager, const UniqueFd& lock,
-                           const std::vector<std::string>& words) {
+                           const DirectoryLocks& locks, const std::vector<std::string>& words) {
   std::vector<char*> arguments;
   arguments.reserve(words.size() + 1);
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));  // execve(2) changes nothing
   arguments.push_back(nullptr);
   forget_passed_sockets();
-  PERDURE_CHECK(place_descriptors({keeper.file.get(), executor.file.get(), manager.file.get(), lock.get()}));
+  PERDURE_CHECK(place_descriptors(
+      {keeper.file.get(), executor.file.get(), manager.file.get(), lock.get(), locks.state.get(), locks.log.get()}));
   sys::execve(keeper.path.c_str(), arguments.data(), environ);
   return Error::from_errno(errno, "execute", keeper.path).with_advice("nothing was started");
 }
@@ -224,11 +222,12 @@ Result<void> start(const Arguments& arguments, const Places& places) {
   PERDURE_CHECK(fill_stdio());
   PERDURE_CHECK(prepare_directories(places));
   PERDURE_TRY(const UniqueFd lock, take_instance_lock(places.lock()));
+  PERDURE_TRY(const DirectoryLocks locks, take_directory_locks(places));
   const auto directories = program_directories();
   PERDURE_TRY(const Program keeper, find_program(directories, "perdure-keeper"));
   PERDURE_TRY(const Program executor, find_program(directories, "perdure-executor"));
   PERDURE_TRY(const Program manager, find_program(directories, "perdure-manager"));
-  return become_keeper(keeper, executor, manager, lock, keeper_arguments(plan, places));
+  return become_keeper(keeper, executor, manager, lock, locks, keeper_arguments(plan, places));
 }
 
 }  // namespace
@@ -248,6 +247,10 @@ Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const
         fmt::format("run takes at most {} units; name a directory of them instead; nothing was started", run_words_max)};
   }
   RunPlan plan;
+  std::set<std::string, std::less<>> seen;
+  const auto add_unit = [&](std::string unit) {
+    if (seen.insert(unit).second) plan.units.push_back(std::move(unit));
+  };
   bool has_named_path = places.unit_path_was_named;
   if (has_named_path) plan.unit_path = places.unit_path;
   for (const std::string& word : arguments.words) {
@@ -257,7 +260,7 @@ Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const
                       base::quote(word))};
     }
     if (word.find('/') == std::string::npos) {
-      plan.units.push_back(unit_name_of(word));
+      add_unit(unit_name_of(word));
     } else if (is_directory(word)) {
       PERDURE_TRY(std::string path, os::absolute_path(word));
       while (path.size() > 1 && path.ends_with('/')) path.pop_back();
@@ -265,10 +268,10 @@ Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const
       has_named_path = true;
     } else {
       PERDURE_TRY(std::string path, unit_file(word));
-      plan.units.push_back(std::move(path));
+      add_unit(std::move(path));
     }
   }
-  if (arguments.target) plan.units.push_back(*arguments.target + (arguments.target->ends_with(".target") ? "" : ".target"));
+  if (arguments.target) add_unit(*arguments.target + (arguments.target->ends_with(".target") ? "" : ".target"));
   if (plan.units.empty() && !has_named_path && !machine.is_pid_1) return nothing_to_run(machine);
   for (const std::string& path : plan.unit_path) PERDURE_CHECK(check_unit_directory(path));
   if (!has_named_path) plan.unit_path = places.unit_path;
@@ -286,31 +289,6 @@ Result<void> prepare_directories(const Places& places) {
   PERDURE_CHECK(prepare_directory(places.runtime, runtime_mode));
   PERDURE_CHECK(prepare_directory(places.state, state_mode));
   return prepare_directory(places.log, log_mode);
-}
-
-Result<UniqueFd> take_instance_lock(const std::string& path) {
-  const auto failed = [&](std::string_view attempt) {
-    return Error::from_errno(errno, attempt, path).with_advice("nothing was started");
-  };
-  UniqueFd lock{sys::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600)};
-  if (!lock) return failed("open the lock");
-  struct stat status {};
-  if (sys::fstat(lock.get(), &status) != 0) return failed("look at the lock");
-  if (!S_ISREG(status.st_mode)) {
-    return Error{fmt::format("cannot lock {}: it is no regular file; remove it; nothing was started", base::escape(path))};
-  }
-  if (sys::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return failed("lock");
-    const pid_t holder = written_pid(lock.get());
-    return Error{fmt::format("already running{}: {} is locked; nothing was started; ask it with \"perdure status\", or run "
-                             "another one beside it with --runtime-dir",
-                             holder > 0 ? fmt::format(" (pid {})", holder) : "", base::escape(path)),
-                 EWOULDBLOCK};
-  }
-  const std::string pid = fmt::format("{}\n", ::getpid());
-  if (sys::ftruncate(lock.get(), 0) != 0) return failed("write our pid into");
-  PERDURE_CHECK(os::write_all(lock.get(), pid, path));
-  return lock;
 }
 
 std::vector<std::string> keeper_arguments(const RunPlan& plan, const Places& places) {

@@ -1,8 +1,9 @@
 // run_instance(): what `perdure run` does before it becomes the keeper.
 //
-// Checks the command line, makes the directories and checks that nobody else rules them, takes the instance's lock, opens the
-// programs, and replaces itself by the keeper, whose pid it thereby gives away: the lock belongs to the open file and goes along.
-// The keeper finds: 3 its own binary, 4 the executor's, 5 the manager's, 6 the lock; nothing else above 2; 0–2 open.
+// Checks the command line, makes the directories and checks that nobody else rules them, takes the instance's locks, opens the
+// programs, and replaces itself by the keeper, whose pid it thereby gives away: a lock belongs to the open file and goes along.
+// The keeper finds: 3 its own binary, 4 the executor's, 5 the manager's, 6 the instance's lock, 7 and 8 those of the state and log
+// directories, where these are directories of their own; nothing else above 2; 0–2 open.
 // Its arguments: "perdure-keeper", the options of the places, "--", then UNITs: names, or absolute paths of unit files.
 // Left out: everything about units. Requires one thread. Fork and signal safety: none.
 //
@@ -15,7 +16,6 @@
 #include "client/arguments.hpp"
 #include "client/places.hpp"
 #include "perdure/result.hpp"
-#include "perdure/unique_fd.hpp"
 
 namespace perdure::client {
 
@@ -29,7 +29,8 @@ inline constexpr std::size_t run_words_max = 4'096;
 
 /// What is to run, from the words of the command line.
 struct RunPlan {
-  std::vector<std::string> units{};      ///< names, or absolute paths of unit files; empty: what the unit path enables
+  std::vector<std::string>
+      units{};  ///< names, or absolute paths of unit files, each once; empty: what the unit path enables
   std::vector<std::string> unit_path{};  ///< absolute
 };
 /// Whether an init that runs this machine is known to be there, and whether we are it.
@@ -43,9 +44,6 @@ Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const
 
 /// Makes the three directories where they are missing (parents, too), and refuses one that others may write in.
 Result<void> prepare_directories(const Places& places);
-/// The lock of the instance, held by the descriptor; its file says whose it is.
-/// On failure: another one holds it, and its pid is named.
-Result<UniqueFd> take_instance_lock(const std::string& path);
 
 std::vector<std::string> keeper_arguments(const RunPlan& plan, const Places& places);
 

@@ -36,6 +36,17 @@ TEST(RunInstance, NamesFilesAndDirectoriesAreToldApart) {
   EXPECT_THAT(plan->unit_path, ElementsAre(directory / "units"));
 }
 
+TEST(RunInstance, AUnitThatIsNamedTwiceIsOneUnit) {
+  const ScratchDirectory directory;
+  directory.put("own.service", "");
+  const auto plan =
+      plan_run({.words = {"web", directory / "own.service", "web.service", "web", directory / "own.service", "db"},
+                .target = "web.service.target"},
+               {}, {});
+  ASSERT_TRUE(plan) << plan.error().message();
+  EXPECT_THAT(plan->units, ElementsAre("web.service", directory / "own.service", "db.service", "web.service.target"));
+}
+
 TEST(RunInstance, WithoutAUnitOnlyAMachinesInitStartsWhatTheSystemEnables) {
   EXPECT_EQ(refusal({}, {.has_systemd = true}),
             "systemd manages this machine; name the units to run, or give --unit-path; nothing was started");
@@ -99,37 +110,6 @@ TEST(RunInstance, ARuntimeDirectoryWithoutRoomForASocketsNameIsRefused) {
   const auto refused = prepare_directories({.runtime = "/tmp/" + std::string(90, 'x'), .state = "/s", .log = "/l"});
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message(), HasSubstr("its path has 95 bytes, and 83 is the most"));
-}
-
-TEST(RunInstance, TheSecondOneLearnsWhoTheFirstIs) {
-  const ScratchDirectory directory;
-  const auto lock = take_instance_lock(directory / "lock");
-  ASSERT_TRUE(lock) << lock.error().message();
-  EXPECT_EQ(directory.get("lock"), std::to_string(::getpid()) + "\n");
-  const auto second = take_instance_lock(directory / "lock");
-  ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().message(),
-            "already running (pid " + std::to_string(::getpid()) + "): " + directory / "lock" +
-                " is locked; nothing was started; ask it with \"perdure status\", or run another one beside it with "
-                "--runtime-dir");
-}
-
-TEST(RunInstance, ALeftOverLockBlocksNobody) {
-  const ScratchDirectory directory;
-  directory.put("lock", "4000000\nand more text than a pid has\n");
-  const auto lock = take_instance_lock(directory / "lock");
-  ASSERT_TRUE(lock) << lock.error().message();
-  EXPECT_EQ(directory.get("lock"), std::to_string(::getpid()) + "\n");
-}
-
-TEST(RunInstance, ALockThatIsNoFileIsLeftAlone) {
-  const ScratchDirectory directory;
-  ::symlink("target", (directory / "link").c_str());
-  EXPECT_FALSE(take_instance_lock(directory / "link"));
-  ::mkfifo((directory / "fifo").c_str(), 0600);
-  const auto refused = take_instance_lock(directory / "fifo");
-  ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().message(), HasSubstr("it is no regular file"));
 }
 
 TEST(RunInstance, TheKeeperIsToldEverythingInAbsolutePaths) {

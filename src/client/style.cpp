@@ -144,6 +144,16 @@ std::string_view exit_code_name(int code) noexcept {
   return row == names.end() ? std::string_view{} : row->second;
 }
 
+std::string_view exit_code_hint(int code) noexcept {
+  // ld.so ends a program that it cannot load with 127, and sh a script in which a command is not found: "2.8.2 Exit Status for
+  // Commands" of POSIX.1-2017, XCU.
+  if (code == 126) return "exit code 126: often a command of a shell script that may not be executed";
+  if (code == 127)
+    return "exit code 127: often a missing shared library, a missing command in a shell script, or a memory limit "
+           "(RLIMIT_AS)";
+  return {};
+}
+
 std::string signal_text(int number) {
   const char* const name = ::sigabbrev_np(number);
   return name != nullptr ? std::string{name} : std::to_string(number);

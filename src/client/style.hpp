@@ -35,6 +35,8 @@ std::string ago_text(std::uint64_t realtime_us, std::uint64_t now_us);
 
 /// What systemd calls an exit code: "FAILURE", "EXEC"; empty where it has no name.
 std::string_view exit_code_name(int code) noexcept;
+/// What mostly stands behind an exit code that is the dynamic loader's or a shell's, and not the program's; else empty.
+std::string_view exit_code_hint(int code) noexcept;
 /// "KILL", "SEGV"; the number where it has no name.
 std::string signal_text(int number);
 
