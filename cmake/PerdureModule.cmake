@@ -28,6 +28,7 @@ function(perdure_module name)
   set(target perdure_${name})
   add_library(${target} OBJECT ${arg_SOURCES})
   perdure_compile_options(${target})
+  target_compile_options(${target} PRIVATE -ffunction-sections -fdata-sections)  # our programs leave out what they do not call
   set_target_properties(${target} PROPERTIES
     POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
   target_include_directories(${target}

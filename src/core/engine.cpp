@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "base/buffer.hpp"
 #include "core/job_merge.hpp"
 #include "core/ordering.hpp"
 #include "core/service_machine.hpp"
@@ -421,10 +422,10 @@ void Engine::State::hand_out(ActionList& actions) {
     // A job that came and was done in one step leaves no trace.
     if (unit->record != before) actions.emplace_back(RecordUnit{unit->record});
   }
-  changed.clear();
+  base::clear_burst(changed);
   for (ActionList* list : {&orders.processes, &orders.answers, &orders.releases, &orders.announcements}) {
     actions.insert(actions.end(), list->begin(), list->end());
-    list->clear();
+    base::clear_burst(*list);
   }
   const bool has_stopped = is_shutting_down && !is_recovering && jobs_in_flight == 0;
   if (has_stopped && !std::exchange(all_stopped, true)) actions.emplace_back(AnnounceAllStopped{});
@@ -450,6 +451,14 @@ std::optional<base::Instant> Engine::next_deadline() const {
 const UnitRecord* Engine::record(UnitId unit) const {
   const Unit* found = state_->find(unit);
   return found == nullptr ? nullptr : &found->record;
+}
+
+bool Engine::has_job(JobId job) const {
+  return std::any_of(state_->units.begin(), state_->units.end(), [job](const auto& entry) {
+    const Unit& unit = entry.second;
+    const auto& merged = unit.merged_jobs;
+    return unit.record.job == job || std::find(merged.begin(), merged.end(), job) != merged.end();
+  });
 }
 
 std::vector<UnitRecord> Engine::snapshot() const {

@@ -48,6 +48,7 @@ void note_exit(Turn& t, const Exit& exit) {
   r.main_running = r.retry_spawn = false;
   r.main_ended = true;
   r.last_exit = exit;
+  r.setup_failed = t.setup_failed;
   // An ending that nobody saw, after one was asked for, is taken for the one that was asked for.
   const bool was_asked_for = r.state == ServiceState::StopSigterm || r.state == ServiceState::StopSigkill;
   if (exit.kind == ExitKind::Unknown && was_asked_for) return;
@@ -91,7 +92,7 @@ void begin_run(Turn& t, StartCause cause) {
   }
   r.run += 1;
   r.spawn = 1;
-  r.main_running = r.main_executed = r.main_ended = r.retry_spawn = false;
+  r.main_running = r.main_executed = r.main_ended = r.retry_spawn = r.setup_failed = false;
   r.result = ServiceResult::Success;
   r.restarts = cause == StartCause::Restart ? r.restarts + 1 : 0;
   r.last_start = t.now;
@@ -124,8 +125,11 @@ void end_run(Turn& t, Leaving leaving) {
 
   if (r.job == no_job && by_itself && wants_restart(settings(t), r.result, exit)) {
     enter(t, ServiceState::AutoRestart);
-    if (settings(t).restart_sec <= base::Duration::zero()) return begin_run(t, StartCause::Restart);
-    return arm(t, settings(t).restart_sec);
+    // What could not be started will hardly be possible at once: the start limit is not used up in one go.
+    const base::Duration pause =
+        r.setup_failed ? std::max(settings(t).restart_sec, failed_setup_pause) : settings(t).restart_sec;
+    if (pause <= base::Duration::zero()) return begin_run(t, StartCause::Restart);
+    return arm(t, pause);
   }
   enter(t, r.result == ServiceResult::Success ? ServiceState::Dead : ServiceState::Failed);
   if (has_job(t, JobType::Stop)) return finish_job(t, JobResult::Done);
@@ -296,6 +300,7 @@ Rule spawn_failed(Turn& t) {
   if (r.retry_spawn) return known_already;
   if (t.problem == SpawnProblem::Permanent) {
     note_result(t, ServiceResult::ExitCode);
+    r.setup_failed = true;
     if (has_job(t, JobType::Start)) finish_job(t, JobResult::Failed);
     end_run(t, Leaving::Empty);
     return done;

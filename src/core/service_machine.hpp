@@ -25,6 +25,8 @@ inline constexpr base::Duration leftover_patience = std::chrono::milliseconds{10
 inline constexpr base::Duration kill_patience = std::chrono::seconds{10};
 /// Between a start that failed for want of resources and the next attempt.
 inline constexpr base::Duration spawn_retry_pause = std::chrono::milliseconds{250};
+/// The shortest time between a start whose set-up failed (no such program, no right to it) and the next automatic one.
+inline constexpr base::Duration failed_setup_pause = std::chrono::milliseconds{250};
 
 /// Whether the shell has told of the main process since the record was restored.
 enum class Evidence : std::uint8_t {

@@ -47,8 +47,9 @@ struct UnitRecord {
   base::Instant last_start{};
   std::uint32_t starts_in_window = 0;  ///< for the start limit, with window_began
   base::Instant window_began{};
-  bool main_ended = false;   ///< its end was seen; last_exit is of this run
-  bool retry_spawn = false;  ///< the last spawn failed for want of resources; the next one comes at the deadline
+  bool main_ended = false;    ///< its end was seen; last_exit is of this run
+  bool setup_failed = false;  ///< the last main process never became the program
+  bool retry_spawn = false;   ///< the last spawn failed for want of resources; the next one comes at the deadline
   friend bool operator==(const UnitRecord&, const UnitRecord&) = default;
 };
 

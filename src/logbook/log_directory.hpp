@@ -58,7 +58,8 @@ class LogDirectory {
   InUse in_use_;  ///< the units with open descriptors, the one used last in front
 };
 
-/// Whether a unit of that name can have a directory: 1 to 255 bytes, no '/', no NUL, no '.' in front.
+/// Whether a unit of that name can have a directory: 1 to 255 bytes, no '/', no NUL, no '.' in front. Every unit::UnitName can;
+/// what else a unit's name needs is not known here.
 bool is_log_name(std::string_view unit) noexcept;
 
 }  // namespace perdure::logbook

@@ -50,6 +50,7 @@ constexpr const char* call_names[] = {
     "tee",
     "ioctl",
     "ftruncate",
+    "futimens",
     "fsync",
     "stat",
     "lstat",
@@ -66,6 +67,7 @@ constexpr const char* call_names[] = {
     "link",
     "readlink",
     "access",
+    "statvfs",
     "chdir",
     "umask",
     "dup2",
@@ -200,6 +202,9 @@ int ioctl(int fd, unsigned long request, int* value) noexcept {
 int ftruncate(int fd, off_t size) noexcept {
   return repeated(Call::ftruncate, [=] { return ::ftruncate(fd, size); });
 }
+int futimens(int fd, const timespec times[2]) noexcept {
+  return guarded(Call::futimens, [=] { return ::futimens(fd, times); });
+}
 int fsync(int fd) noexcept {
   return repeated(Call::fsync, [=] { return ::fsync(fd); });
 }
@@ -247,6 +252,9 @@ ssize_t readlink(const char* path, char* buffer, std::size_t size) noexcept {
 }
 int access(const char* path, int mode) noexcept {
   return guarded(Call::access, [=] { return ::access(path, mode); });
+}
+int statvfs(const char* path, struct statvfs* status) noexcept {
+  return guarded(Call::statvfs, [=] { return ::statvfs(path, status); });
 }
 int chdir(const char* path) noexcept {
   return guarded(Call::chdir, [=] { return ::chdir(path); });

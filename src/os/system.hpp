@@ -17,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -45,6 +46,7 @@ enum class Call : std::uint8_t {
   tee,
   ioctl,
   ftruncate,
+  futimens,
   fsync,
   stat,
   lstat,
@@ -61,6 +63,7 @@ enum class Call : std::uint8_t {
   link,
   readlink,
   access,
+  statvfs,
   chdir,
   umask,
   dup2,
@@ -140,7 +143,8 @@ ssize_t splice(int from, int to, std::size_t size, unsigned flags) noexcept;
 ssize_t tee(int from, int to, std::size_t size, unsigned flags) noexcept;  // repeats EINTR
 int ioctl(int fd, unsigned long request, int* value) noexcept;
 int ftruncate(int fd, off_t size) noexcept;  // repeats EINTR
-int fsync(int fd) noexcept;                  // repeats EINTR
+int futimens(int fd, const timespec times[2]) noexcept;
+int fsync(int fd) noexcept;  // repeats EINTR
 int stat(const char* path, struct stat* status) noexcept;
 int lstat(const char* path, struct stat* status) noexcept;
 int fstat(int fd, struct stat* status) noexcept;
@@ -156,6 +160,7 @@ int rename(const char* from, const char* to) noexcept;
 int link(const char* from, const char* to) noexcept;
 ssize_t readlink(const char* path, char* buffer, std::size_t size) noexcept;
 int access(const char* path, int mode) noexcept;
+int statvfs(const char* path, struct statvfs* status) noexcept;
 int chdir(const char* path) noexcept;
 mode_t umask(mode_t mask) noexcept;
 int dup2(int from, int to) noexcept;             // repeats EINTR

@@ -56,6 +56,8 @@ Result<UnitName> UnitName::parse(std::string_view text) {
     return refused(text, base::quote("." + std::string{suffix}) + " is no suffix of units" + did_you_mean(suffix, suffixes));
   if (dot == 0 || text[0] == '@')
     return refused(text, "there is nothing before " + std::string{dot == 0 ? "the suffix" : "\"@\""});
+  // systemd allows the name, and never loads such a file: its directories are read without hidden ones.
+  if (text[0] == '.') return refused(text, "it begins with \".\", as hidden files do, and these are not read as units");
   return UnitName{std::string{text}, *type};
 }
 

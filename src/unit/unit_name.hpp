@@ -1,7 +1,8 @@
 // UnitName: the name of a unit, checked once, here and nowhere else.
 //
-// systemd.unit(5): PREFIX[@[INSTANCE]].SUFFIX of at most 255 bytes out of A-Z a-z 0-9 : - _ . \ and @. No such name can leave a
-// directory: "/" is not among them, and the suffix keeps "." and ".." out. Whoever holds a UnitName need not check again.
+// systemd.unit(5): PREFIX[@[INSTANCE]].SUFFIX of at most 255 bytes out of A-Z a-z 0-9 : - _ . \ and @, and no "." in front. No such
+// name can leave a directory, is hidden in one, or is too long for an entry of one: whoever holds a UnitName need not check again
+// (UnitNames.EveryOneIsALogsNameToo).
 // Left out: whether there is such a unit; mangling ("web" for web.service) is for the client that took the word from a person.
 // Thread and fork safety: plain values, pure functions. Signal safety: none, they allocate.
 //

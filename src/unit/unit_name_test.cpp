@@ -42,12 +42,19 @@ TEST(UnitName, MayHaveEveryAllowedByteAnd255OfThem) {
 }
 
 TEST(UnitName, IsNeverAPath) {
-  for (const char* text : {"/etc/web.service", "../web.service", "..", ".", "", ".service", "@.service", "@x.service", "web",
-                           "web.", "web.srevice", "a b.service", "web.service\n",
-                           "w\xC3\xA9"
-                           "b.service"})
+  for (const char* text :
+       {"/etc/web.service", "../web.service", "..", ".", "", ".service", "@.service", "@x.service", "web", "web.",
+        "web.srevice", ".x.service", "..service", "...service", ".@x.service", "a b.service", "web.service\n",
+        "w\xC3\xA9"
+        "b.service"})
     EXPECT_FALSE(UnitName::parse(text)) << text;
   EXPECT_FALSE(UnitName::parse(std::string_view{"a\0.service", 10}));
+}
+
+TEST(UnitName, IsNeverHidden) {
+  EXPECT_EQ(UnitName::parse(".x.service").error().message(),
+            "\".x.service\" is no unit name: it begins with \".\", as hidden files do, and these are not read as units");
+  EXPECT_TRUE(UnitName::parse("x..service"));
 }
 
 RC_GTEST_PROP(UnitName, IsReadBackOrRefusedWhateverTheBytes, (const std::string& text)) {

@@ -24,7 +24,7 @@ void require(bool holds) {
 
 void receive(const std::uint8_t* data, std::size_t size) {
   int ends[2];
-  if (size == 0 || ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return;
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return;
   const perdure::UniqueFd other{ends[1]};
   perdure::supervisor::KeeperChannel channel{perdure::UniqueFd{ends[0]}};
   if (::send(other.get(), data, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;
