@@ -32,10 +32,17 @@ std::optional<std::uint32_t> id_of(std::string_view word) {
   return value;
 }
 
+/// A minimal container may have neither file: then nobody has a name.
+Result<std::string> read_list(const std::string& path) {
+  auto text = os::read_file(path, file_bytes_max);
+  if (!text && text.error().code() == ENOENT) return std::string{};
+  return text;
+}
+
 }  // namespace
 
 Result<Accounts> Accounts::read(const std::string& passwd, const std::string& group) {
-  PERDURE_TRY(const std::string users, os::read_file(passwd, file_bytes_max));
+  PERDURE_TRY(const std::string users, read_list(passwd));
   Accounts accounts;
   for (const std::string_view line : split(users, '\n')) {
     const auto fields = split(line, ':');
@@ -45,7 +52,7 @@ Result<Accounts> Accounts::read(const std::string& passwd, const std::string& gr
     if (!uid || !gid) continue;
     accounts.users_.push_back({*uid, *gid, std::string{fields[0]}, std::string{fields[5]}, std::string{fields[6]}});
   }
-  PERDURE_TRY(const std::string groups, os::read_file(group, file_bytes_max));
+  PERDURE_TRY(const std::string groups, read_list(group));
   for (const std::string_view line : split(groups, '\n')) {
     const auto fields = split(line, ':');
     if (fields.size() < 4 || fields[0].empty()) continue;

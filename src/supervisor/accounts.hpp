@@ -29,6 +29,7 @@ struct User {
 
 class Accounts {
  public:
+  /// A file that does not exist counts as an empty one.
   static Result<Accounts> read(const std::string& passwd = "/etc/passwd", const std::string& group = "/etc/group");
 
   /// A name, or a number in decimal. A number without an entry is a user of its own, in the group of the same number.

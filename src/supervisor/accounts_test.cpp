@@ -1,5 +1,7 @@
 #include "supervisor/accounts.hpp"
 
+#include <sys/stat.h>
+
 #include <cerrno>
 
 #include <gmock/gmock.h>
@@ -89,9 +91,21 @@ TEST_F(AccountsTest, TheGroupsOfAUserAreItsOwnAndThoseThatListIt) {
 
 TEST_F(AccountsTest, AFileThatCannotBeReadIsAnErrorAndNotAnEmptyList) {
   directory.put("passwd", users);
+  ASSERT_EQ(::mkdir((directory / "group").c_str(), 0700), 0);
   const auto accounts = Accounts::read(directory / "passwd", directory / "group");
   ASSERT_FALSE(accounts);
-  EXPECT_THAT(accounts.error().message(), HasSubstr("group: No such file or directory (ENOENT)"));
+  EXPECT_THAT(accounts.error().message(), HasSubstr("EISDIR"));
+}
+
+TEST_F(AccountsTest, WithoutTheFilesNobodyHasANameAndNumbersMeanThemselves) {
+  const auto accounts = Accounts::read(directory / "passwd", directory / "group");
+  ASSERT_TRUE(accounts) << accounts.error().message();
+  EXPECT_EQ(accounts->user("root").error().code(), ESRCH);
+  EXPECT_EQ(accounts->group("root").error().code(), ESRCH);
+  EXPECT_EQ(accounts->user("33").value().gid, 33U);
+  EXPECT_EQ(accounts->group("33").value(), 33U);
+  directory.put("passwd", users);
+  EXPECT_EQ(Accounts::read(directory / "passwd", directory / "group").value().user("root").value().uid, 0U);
 }
 
 }  // namespace

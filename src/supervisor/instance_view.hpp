@@ -66,6 +66,8 @@ struct InstanceFacts {
   pid_t keeper_pid = 0;
   pid_t manager_pid = 0;
   std::uint64_t manager_restarts = 0;  ///< by the keeper, since the instance started
+  std::uint64_t orphans_reaped = 0;    ///< by the keeper: processes that were nobody's main process; as it told last
+  bool keeper_is_locked = true;        ///< its memory cannot be swapped out
   std::size_t units = 0;               ///< NServices=: loaded
   std::size_t active = 0;
   std::size_t failed = 0;

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 
+#include "base/buffer.hpp"
 #include "os/system.hpp"
 
 namespace perdure::supervisor {
@@ -18,6 +19,7 @@ namespace sys = os::sys;
 constexpr std::uint32_t record_magic = 0x4a445250;  // "PRDJ"
 constexpr std::uint32_t record_version = 1;
 constexpr std::uint64_t rewrite_slack = 8192;  // records beyond four per unit
+constexpr std::size_t buffer_keep = 64 * journal_record_bytes;
 constexpr off_t journal_bytes_max = off_t{1} << 30;
 
 /// Puts numbers one after another, little end first, so that a record means the same to every compiler.
@@ -80,6 +82,8 @@ void each_field(Entry& entry, Field field) {
   field(record.retry_spawn);
   field(entry.process.pid);
   for (auto& byte : entry.process.invocation) field(byte);
+  field(record.setup_failed);
+  field(entry.process.log_pipe);
 }
 
 constexpr std::size_t header_bytes = 12;
@@ -187,7 +191,9 @@ Result<void> Journal::append(std::span<const JournalEntry> entries) {
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
   }
   const ssize_t written = sys::write(file_.get(), buffer_.data(), buffer_.size());
-  if (written == static_cast<ssize_t>(buffer_.size())) {
+  const bool is_whole = written == static_cast<ssize_t>(buffer_.size());
+  base::clear_burst(buffer_, buffer_keep);
+  if (is_whole) {
     records_ += entries.size();
     return {};
   }
@@ -214,8 +220,12 @@ void Journal::rewrite(std::span<const JournalEntry> entries) {
       buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
     }
     const ssize_t written = sys::write(file, buffer_.data(), buffer_.size());
-    if (written >= 0 && written != static_cast<ssize_t>(buffer_.size())) errno = ENOSPC;  // a part fitted
-    return written == static_cast<ssize_t>(buffer_.size());
+    const bool is_whole = written == static_cast<ssize_t>(buffer_.size());
+    if (written >= 0 && !is_whole) errno = ENOSPC;  // a part fitted
+    const int error = errno;
+    base::clear_burst(buffer_, buffer_keep);
+    errno = error;
+    return is_whole;
   };
   records_ = entries.size();
   torn_ = false;

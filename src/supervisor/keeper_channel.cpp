@@ -1,10 +1,12 @@
 #include "supervisor/keeper_channel.hpp"
 
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "os/system.hpp"
 
@@ -69,13 +71,23 @@ void KeeperChannel::flush() {
   }
 }
 
+/// Whether all has been read and nothing will come. recv(2) answers 0 then, and to a message without bytes as well.
+KeeperChannel::End KeeperChannel::look_at_end() const {
+  pollfd polled{socket_.get(), POLLRDHUP, 0};
+  if (sys::poll(&polled, 1, 0) < 0) return End::Unknown;
+  if ((polled.revents & (POLLHUP | POLLRDHUP)) == 0) return End::Open;
+  // Nobody adds anything now. Of a SOCK_SEQPACKET socket this is the sum of all messages that wait, unix_inq_len() of Linux.
+  int unread = 0;
+  return sys::ioctl(socket_.get(), FIONREAD, &unread) == 0 && unread > 0 ? End::Open : End::Closed;
+}
+
 std::optional<KeeperChannel::Received> KeeperChannel::receive() {
   if (!early_.empty()) {
     Received first = std::move(early_.front());
     early_.pop_front();
     return first;
   }
-  for (;;) {
+  for (bool was_reset = false;;) {
     Received received;
     iovec part{&received.message, sizeof received.message};
     ControlBytes control;
@@ -85,8 +97,10 @@ std::optional<KeeperChannel::Received> KeeperChannel::receive() {
     header.msg_control = control.bytes;
     header.msg_controllen = sizeof control.bytes;
     const ssize_t size = sys::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (size <= 0) {
-      if (size == 0 || errno == ECONNRESET) lost_ = true;
+    // A keeper that went with requests of ours unread is told of once, before what it has said; that is there all the same.
+    if (size < 0 && errno == ECONNRESET && !std::exchange(was_reset, true)) continue;
+    if (size < 0) {
+      if (errno == ECONNRESET) lost_ = true;
       return std::nullopt;
     }
     for (cmsghdr* head = CMSG_FIRSTHDR(&header); head != nullptr; head = CMSG_NXTHDR(&header, head)) {
@@ -97,6 +111,11 @@ std::optional<KeeperChannel::Received> KeeperChannel::receive() {
         std::memcpy(&fd, CMSG_DATA(head) + i * sizeof(int), sizeof fd);
         received.fds.emplace_back(fd);
       }
+    }
+    if (size == 0) {
+      const End end = received.fds.empty() ? look_at_end() : End::Open;
+      if (end == End::Closed) lost_ = true;
+      if (end != End::Open) return std::nullopt;
     }
     const keeper::Header& head = received.message.header;
     const std::size_t each = head.kind == keeper::Kind::ListedParked ? sizeof(keeper::ParkedLabel) : sizeof(keeper::Entry);

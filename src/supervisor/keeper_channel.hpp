@@ -42,7 +42,7 @@ class KeeperChannel {
   void flush();
   [[nodiscard]] bool has_unsent() const noexcept { return !unsent_.empty(); }
 
-  /// The next message, if there is one. A message that is none of ours is dropped and counted.
+  /// The next message, if there is one. A message that is none of ours is dropped and counted, one without bytes too.
   std::optional<Received> receive();
   /// Sends, then waits for the message with the same sequence number; others that come first are kept for receive().
   Result<Received> ask(const keeper::Request& request, std::span<const int> fds = {});
@@ -57,6 +57,8 @@ class KeeperChannel {
   };
   enum class Sent { Yes, Later, Never };
   Sent transmit(const keeper::Request& request, std::span<const int> fds);
+  enum class End : std::uint8_t { Open, Closed, Unknown };
+  [[nodiscard]] End look_at_end() const;
 
   UniqueFd socket_;
   std::deque<Unsent> unsent_{};

@@ -152,6 +152,58 @@ TEST_F(KeeperChannelTest, WhatIsNoMessageIsDroppedAndCounted) {
   EXPECT_TRUE(channel.receive());
 }
 
+TEST_F(KeeperChannelTest, AMessageWithoutBytesIsNotTheEnd) {
+  say(nullptr, 0);
+  say(nullptr, 0);
+  EXPECT_FALSE(channel.receive());
+  EXPECT_FALSE(channel.is_lost());
+  EXPECT_EQ(channel.dropped(), 2U);
+  say(nullptr, 0);
+  say(message_of(Kind::Answer, 7));
+  EXPECT_EQ(channel.receive()->message.header.sequence, 7U);
+  EXPECT_EQ(channel.dropped(), 3U);
+}
+
+TEST_F(KeeperChannelTest, WhatALostKeeperSaidAfterAMessageWithoutBytesStillCounts) {
+  say(nullptr, 0);
+  say(message_of(Kind::Answer, 7));
+  say(nullptr, 0);
+  say(nullptr, 0);
+  other.reset();
+  EXPECT_EQ(channel.receive()->message.header.sequence, 7U);
+  EXPECT_FALSE(channel.is_lost());
+  EXPECT_FALSE(channel.receive());
+  EXPECT_TRUE(channel.is_lost());
+}
+
+TEST_F(KeeperChannelTest, WhatALostKeeperSaidStillCountsWhereItLeftRequestsUnread) {
+  channel.send({});
+  say(message_of(Kind::Answer, 7));
+  other.reset();
+  const auto received = channel.receive();
+  ASSERT_TRUE(received) << "ECONNRESET comes first";
+  EXPECT_EQ(received->message.header.sequence, 7U);
+  EXPECT_FALSE(channel.receive());
+  EXPECT_TRUE(channel.is_lost());
+}
+
+TEST_F(KeeperChannelTest, AnEndThatStillListensIsAnEndToo) {
+  ASSERT_EQ(::shutdown(other.get(), SHUT_WR), 0);
+  EXPECT_FALSE(channel.receive());
+  EXPECT_TRUE(channel.is_lost());
+}
+
+TEST_F(KeeperChannelTest, AnEndThatCannotBeSeenIsLookedForAgain) {
+  other.reset();
+  {
+    const os::testing::FaultPlan plan{{.call = os::Call::poll, .error = ENOMEM}};
+    EXPECT_FALSE(channel.receive());
+    EXPECT_FALSE(channel.is_lost());
+  }
+  EXPECT_FALSE(channel.receive());
+  EXPECT_TRUE(channel.is_lost());
+}
+
 TEST_F(KeeperChannelTest, NoiseIsDropped) {
   std::mt19937 random{6};
   keeper::Message message;

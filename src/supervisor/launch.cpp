@@ -157,14 +157,24 @@ Result<CompiledLaunch> compile(const unit::UnitSpec& unit, const Accounts& accou
   const unit::Output& out = service.standard_output;
   const unit::Output& err = service.standard_error;
   const bool has_input_file = service.standard_input.kind == unit::InputKind::File;
-  if (has_input_file) spec.stdin_index = streams.file(service.standard_input.path, O_RDWR | O_NOCTTY);
+  const auto is_input = [&](const unit::Output& output) {
+    return has_input_file && output.kind == unit::OutputKind::File && output.path == service.standard_input.path;
+  };
+  if (has_input_file) {
+    // As systemd: for reading, unless an output goes to the same file; then one descriptor is both.
+    int flags = O_RDONLY;
+    if (out.kind == unit::OutputKind::Inherit) flags = O_RDWR;
+    if (is_input(out) || is_input(err)) flags = O_RDWR | O_CREAT;
+    spec.stdin_index = streams.file(service.standard_input.path, flags | O_NOCTTY);
+  }
   const bool out_is_log =
       out.kind == unit::OutputKind::Journal || (out.kind == unit::OutputKind::Inherit && !has_input_file);
   launch.has_log = out_is_log || err.kind == unit::OutputKind::Journal;
   launch.files_before_log = streams.next - 1;
   if (launch.has_log) streams.log = streams.next++;
-  const auto stream = [&streams](const unit::Output& output, std::uint32_t inherited) -> std::uint32_t {
+  const auto stream = [&](const unit::Output& output, std::uint32_t inherited) -> std::uint32_t {
     constexpr int plain = O_WRONLY | O_CREAT | O_NOCTTY;
+    if (is_input(output)) return spec.stdin_index;
     switch (output.kind) {
       case unit::OutputKind::Inherit: return inherited;
       case unit::OutputKind::Null: return 0;

@@ -89,7 +89,9 @@ std::string text_of(const CompiledLaunch& launch) {
   const auto file = [&](std::size_t i) {
     const StreamFile& stream = launch.launch.files[i];
     out << "descriptor " << index++ << ' ' << stream.path
-        << ((stream.flags & O_ACCMODE) == O_RDWR ? " read-write" : " write")
+        << ((stream.flags & O_ACCMODE) == O_RDWR     ? " read-write"
+            : (stream.flags & O_ACCMODE) == O_RDONLY ? " read"
+                                                     : " write")
         << ((stream.flags & O_CREAT) != 0 ? " create" : "") << ((stream.flags & O_APPEND) != 0 ? " append" : "")
         << ((stream.flags & O_TRUNC) != 0 ? " truncate" : "") << '\n';
   };
@@ -119,6 +121,10 @@ TEST_F(LaunchTest, UnitsAreCompiledAsTheyWereReviewed) {
            "ExecStart=/bin/x\nStandardOutput=null\n",
            "ExecStart=/bin/x\nStandardInput=file:/in\nStandardOutput=append:/log/out\nStandardError=journal\nType=exec\n",
            "ExecStart=/bin/x\nStandardInput=file:/in\n",
+           "ExecStart=/bin/x\nStandardInput=file:/in\nStandardOutput=inherit\n",
+           "ExecStart=/bin/x\nStandardInput=file:/in\nStandardOutput=file:/in\nStandardError=file:/err\n",
+           "ExecStart=/bin/x\nStandardInput=file:/in\nStandardOutput=null\nStandardError=file:/in\n",
+           "ExecStart=/bin/x\nStandardInput=file:/in\nStandardOutput=append:/in\n",
            "ExecStart=/bin/x\nStandardOutput=file:/log\nStandardError=inherit\n",
            "ExecStart=/bin/x\nStandardOutput=truncate:/log\nStandardError=truncate:/log\n",
            "ExecStart=/bin/x\nStandardOutput=null\nStandardError=append:/err\n",

@@ -2,9 +2,11 @@
 #include "supervisor/manager.hpp"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@
 #include <string>
 #include <utility>
 
+#include "base/buffer.hpp"
 #include "base/errno_name.hpp"
 #include "os/clock.hpp"
 #include "os/system.hpp"
@@ -34,6 +37,13 @@ constexpr base::Duration leaves_pause = std::chrono::milliseconds{100};
 /// Rounds of facts that follow from orders, before the loop looks at the outside again.
 constexpr int rounds_max = 64;
 constexpr std::size_t said_max = 64 * 1024;
+constexpr std::size_t said_soon = 2048;
+/// Orders of one round from which on it counts as a burst.
+constexpr std::size_t burst_actions = 256;
+constexpr std::size_t deferred_max = 16;
+/// How long an instance that ends waits for a log that takes nothing.
+constexpr base::Duration last_output_within = std::chrono::seconds{2};
+constexpr int last_output_pause_ms = 50;
 
 }  // namespace
 
@@ -47,6 +57,7 @@ int Manager::run() {
     decide();
   }
   answers_.clear();
+  drain_last_output();
   tracking_.close_down();
   for (const std::string& file :
        {options_.runtime_dir + "/control.sock", options_.state_dir + "/journal", options_.state_dir + "/units"})
@@ -59,7 +70,34 @@ int Manager::run() {
   return 0;
 }
 
+/// What services wrote before they ended waits in their pipes as long as the log takes nothing; here is the last chance for it.
+void Manager::drain_last_output() {
+  const base::Instant give_up = os::monotonic_now() + last_output_within;
+  const auto drain_all = [this] {
+    bool is_done = true;
+    for (const auto& unit : units_) {
+      if (unit == nullptr) continue;
+      for (const auto& run : unit->runs) {
+        if (run->log) is_done = drain_earlier_logs(*unit, *run) && drain_log(*unit, *run) && is_done;
+      }
+    }
+    return is_done;
+  };
+  while (!drain_all() && os::monotonic_now() < give_up) sys::poll(nullptr, 0, last_output_pause_ms);
+  for (const auto& unit : units_) {
+    int bytes = 0;
+    if (unit == nullptr) continue;
+    for (const auto& run : unit->runs) {
+      int unread = 0;
+      if (run->log && sys::ioctl(run->log.get(), FIONREAD, &unread) == 0) bytes += unread;
+    }
+    if (bytes > 0)
+      say(unit->name + ": the last " + std::to_string(bytes) + " bytes of its output could not be recorded and are lost");
+  }
+}
+
 std::optional<base::Instant> Manager::next_deadline() const {
+  if (!events_.empty()) return now_;
   std::optional<base::Instant> first;
   for (const std::optional<base::Instant>& deadline :
        {engine_.next_deadline(), timers_.next(), verbs_.next_deadline(), control_->next_deadline()}) {
@@ -98,7 +136,7 @@ void Manager::dispatch(const loop::Readiness& fact) {
   SupervisedUnit* const unit = find(unit_of(fact.token));
   if (unit == nullptr) return;
   for (const auto& run : unit->runs) {
-    if ((run->number & token_run_mask) != run_of(fact.token)) continue;
+    if ((run->run & token_run_mask) != run_of(fact.token)) continue;
     if (kind == TokenKind::Log) take_log(*unit, *run);
     if (kind == TokenKind::Gate && run->gate) take_gate(*unit, *run);
     return;
@@ -114,18 +152,28 @@ void Manager::take_due() {
       continue;
     }
     if (kind == TokenKind::KeeperOwes) {
-      tracking_.thaw();
+      for (const auto& [sequence, key] : spawns_) {
+        if (const SupervisedUnit* const waiting = find(key.unit))
+          tracking_.thaw(ProcessTracking::leaf_name(waiting->name, key.run));
+      }
+      do_deferred();
+      flush_said();
       timers_.arm(token, now_ + std::chrono::seconds{1});
       continue;
     }
     SupervisedUnit* const unit = find(unit_of(token));
     if (unit == nullptr) continue;
     const auto found = std::find_if(unit->runs.begin(), unit->runs.end(),
-                                    [token](const auto& run) { return (run->number & token_run_mask) == run_of(token); });
+                                    [token](const auto& run) { return (run->run & token_run_mask) == run_of(token); });
     if (found == unit->runs.end()) continue;
     Run& run = **found;
     if (kind == TokenKind::Log) take_log(*unit, run);
-    if (kind == TokenKind::Emptiness) check_empty(*unit, run);
+    if (kind == TokenKind::Emptiness) {
+      // Without cgroups a kill meets those that it finds; who could not be told then is met now.
+      if (run.is_killed && tracking_.kind() == TrackingKind::BestEffort)
+        tracking_.kill_all(processes(run, ProcessTracking::leaf_name(unit->name, run.run)));
+      check_empty(*unit, run);
+    }
     if (kind == TokenKind::Release && run.is_released) finish_release(*unit, run);
   }
   if (const auto deadline = engine_.next_deadline(); deadline && *deadline <= now_)
@@ -137,27 +185,50 @@ void Manager::take_due() {
 /// Facts in, orders out, until nothing follows from what was carried out.
 void Manager::decide() {
   for (int round = 0; round < rounds_max && !events_.empty(); ++round) {
-    actions_.clear();
+    base::clear_burst(actions_);
     // By index: nothing joins while the core decides, but the vector is reused.
     for (const core::Event& event : events_) engine_.step(now_, event, actions_);
-    events_.clear();
+    base::clear_burst(events_);
+    is_swollen_ = is_swollen_ || actions_.size() > burst_actions;
     record(actions_);
     for (const core::Action& action : actions_) carry_out(action);
   }
+  base::clear_burst(actions_);
   for (const Verbs::Answer& answer : answers_) control_->reply(answer.request, answer.reply);
   answers_.clear();
-  if (owes_sign_of_life_) {
+  if (owes_sign_of_life_ || owes_seen_) {
     keeper::Request request;
     request.operation = keeper::Operation::Seen;
     request.from = signals_taken_;
     keeper_.send(request);
-    owes_sign_of_life_ = false;
+    owes_sign_of_life_ = owes_seen_ = false;
   }
   if (keeper_.has_unsent()) {
     static_cast<void>(poller_.modify(keeper_.fd(), loop::Interest::ReadAndWrite, token_of(TokenKind::Keeper)));
   }
-  flush_said();
-  if (keeper_.is_lost() && !finished_) become_keeper();
+  // While a start is under way the keeper is waited for, and what can wait does not keep the processor from it.
+  if (spawns_.empty() || deferred_.size() >= deferred_max) do_deferred();
+  if (spawns_.empty() || said_.size() >= said_soon) flush_said();
+  if (is_swollen_ && spawns_.empty() && events_.empty()) give_memory_back();
+  if (!keeper_.is_lost() || finished_) return;
+  take_keeper_messages();  // what it had still sent
+  become_keeper();
+}
+
+/// A start of many units leaves holes in the heap that nothing small enough may ever fill.
+void Manager::give_memory_back() {
+  is_swollen_ = false;
+  if (spawns_.bucket_count() > burst_actions) spawns_ = {};
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
+}
+
+void Manager::do_deferred() {
+  for (const core::RunKey& key : std::exchange(deferred_, {})) {
+    SupervisedUnit* const unit = find(key.unit);
+    if (Run* const run = unit == nullptr ? nullptr : unit->find_run(key.run)) finish_release(*unit, *run);
+  }
 }
 
 void Manager::take_keeper_messages() {
@@ -171,11 +242,13 @@ void Manager::take_keeper_messages() {
         if (message.header.count == 1) take_exit(message.entries[0]);
         break;
       case keeper::Kind::Signalled: {
-        owes_sign_of_life_ = true;
+        owes_seen_ = true;
         signals_taken_ = static_cast<std::uint32_t>(message.header.sequence);
         constexpr std::uint64_t stop = std::uint64_t{1} << SIGTERM | std::uint64_t{1} << SIGINT;
         const bool is_rtmin_3 = (message.header.signals >> (SIGRTMIN + 3) & 1U) != 0;  // what container managers send
-        if ((message.header.signals & stop) != 0 || is_rtmin_3) shut_down();
+        if ((message.header.signals & stop) == 0 && !is_rtmin_3) break;
+        // A former manager may have begun to stop for this very signal and died before it could say so: once is not twice.
+        if (!std::exchange(has_stopping_parked_, false)) shut_down();
         break;
       }
       case keeper::Kind::Answer:
@@ -200,9 +273,13 @@ void Manager::take_exit(const keeper::Entry& entry) {
   const auto step = static_cast<wire::Step>(entry.failed_step);
   const bool timed_out = step == wire::Step::WorkingDirectory && entry.failed_error == 0 && entry.end_code == CLD_KILLED &&
                          entry.end_status == SIGALRM;
-  exited.setup_failed = step != wire::Step::None && (entry.failed_error != 0 || timed_out);
+  const bool has_failed = step != wire::Step::None && (entry.failed_error != 0 || timed_out);
+  exited.setup_failed = has_failed || (run != nullptr && !is_through(*run));
   if (exited.setup_failed) {
-    unit->last_failure = setup_failure_text(step, timed_out ? ETIMEDOUT : entry.failed_error, unit->launch.program);
+    unit->last_failure = has_failed
+                             ? setup_failure_text(step, timed_out ? ETIMEDOUT : entry.failed_error, unit->launch.program,
+                                                  rights_in_spec(specs_->fd(), unit->launch.place))
+                             : "its process ended before it could execute " + unit->launch.program;
     if (run == nullptr || !run->exit) say(unit->name + ": " + unit->last_failure);
   }
   events_.emplace_back(exited);
@@ -242,11 +319,11 @@ void Manager::say(std::string_view line) {
 
 /// Never waits: a terminal that is stopped or a pipe that is full must not stop the manager, and the same is in `status`.
 void Manager::flush_said() {
+  const int to = messages_ ? messages_.get() : STDERR_FILENO;
   while (!said_.empty()) {
-    pollfd polled{STDERR_FILENO, POLLOUT, 0};
+    pollfd polled{to, POLLOUT, 0};
     if (sys::poll(&polled, 1, 0) != 1 || (polled.revents & POLLOUT) == 0) break;
-    // A pipe that is writable takes PIPE_BUF bytes at once.
-    const ssize_t written = sys::write(STDERR_FILENO, said_.data(), std::min<std::size_t>(said_.size(), 4096));
+    const ssize_t written = sys::write(to, said_.data(), std::min<std::size_t>(said_.size(), 4096));
     if (written <= 0) break;
     said_.erase(0, static_cast<std::size_t>(written));
   }
@@ -258,7 +335,7 @@ void Manager::flush_said() {
 /// The keeper took the order for this run, or did not: it is gone, and its answer with it. What became of the order shows in the
 /// run's processes, or where none is left, in that there was one.
 void Manager::find_unanswered(const SupervisedUnit& unit, Run& run) {
-  const std::string leaf = ProcessTracking::leaf_name(unit.name, run.number);
+  const std::string leaf = ProcessTracking::leaf_name(unit.name, run.run);
   tracking_.look_again();
   const pid_t pid = tracking_.leader(processes(run, leaf));
   run.pidfd.reset(pid > 1 ? sys::pidfd_open(pid, 0) : -1);
@@ -275,6 +352,20 @@ void Manager::find_unanswered(const SupervisedUnit& unit, Run& run) {
   run.exited = stamp(now_);
 }
 
+/// Writes our pid where the keeper's stands, for whoever is refused by a lock.
+void Manager::sign_locks() const {
+  const auto sign = [](int fd, const std::string& text) {
+    struct stat before {};
+    const bool is_known = sys::fstat(fd, &before) == 0;
+    if (sys::ftruncate(fd, 0) == 0) sys::pwrite(fd, text.data(), text.size(), 0);
+    const timespec times[] = {before.st_atim, before.st_mtim};
+    if (is_known) sys::futimens(fd, times);  // it tells since when the instance runs
+  };
+  const std::string pid = std::to_string(::getpid()) + "\n";
+  sign(keeper::instance_lock_fd, pid);
+  for (const auto& [label, lock] : locks_) sign(lock.get(), pid + options_.runtime_dir + "\n");
+}
+
 /// The keeper is gone, and with it the only parent that our services had. This process takes its place: it writes down what the
 /// keeper knew, as far as it was told, and becomes a keeper under the same pid; that one starts a new manager.
 void Manager::become_keeper() {
@@ -284,9 +375,13 @@ void Manager::become_keeper() {
     if (unit == nullptr) continue;
     for (const auto& run : unit->runs) {
       if (run->pid == 0) find_unanswered(*unit, *run);
+      if (run->pid > 1 && !run->pidfd && !run->exit) {
+        find_unanswered(*unit, *run);  // a number alone proves nothing any more
+        if (!run->pidfd && !run->exit) run->exit = core::Exit{};
+      }
       if (run->pid <= 1 && !run->exit) continue;
       keeper::Slot slot;
-      slot.entry.key = {run->number, unit->id, run->spawn};
+      slot.entry.key = {run->run, unit->id, run->spawn};
       slot.entry.pid = run->pid;
       slot.entry.started_ns = static_cast<std::int64_t>(run->started.monotonic_us) * 1000;
       std::copy(run->invocation.begin(), run->invocation.end(), std::begin(slot.entry.invocation));
@@ -329,6 +424,9 @@ void Manager::become_keeper() {
   park_here(journal_label, journal_->fd());
   park_here(units_label, saved_->fd());
   if (is_shutting_down_) park_here(stopping_label, specs_->fd());
+  if (tracking_.enters_by_procs()) park_here(by_procs_label, specs_->fd());
+  for (const auto& [label, lock] : locks_) park_here(label, lock.get());
+  sign_locks();
 
   const int file = sys::fcntl(sys::memfd_create("perdure-table", 0), F_DUPFD, 256);
   const std::size_t whole = sizeof table + std::size_t{table.capacity} * sizeof(keeper::Slot);
@@ -336,12 +434,12 @@ void Manager::become_keeper() {
   const bool is_written = file >= 0 && sys::ftruncate(file, static_cast<off_t>(whole)) == 0 &&
                           sys::writev(file, parts, 2) == static_cast<ssize_t>(sizeof table + parts[1].iov_len);
   if (is_written) {
-    std::vector<std::string> words{"perdure-keeper", "--adopt", std::to_string(file)};
-    words.insert(words.end(), options_.arguments.begin(), options_.arguments.end());
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
+    std::string name = "perdure-keeper";
+    std::string option = "--adopt";
+    std::string number = std::to_string(file);
+    std::vector<char*> arguments{name.data(), option.data(), number.data()};
+    arguments.insert(arguments.end(), options_.arguments.begin() + 1, options_.arguments.end());
     arguments.push_back(nullptr);
-    said_.clear();
     say("the keeper is gone; process " + std::to_string(::getpid()) + " takes its place, services go on");
     flush_said();
     sys::execveat(keeper::keeper_program_fd, arguments.data(), environ);

@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -46,10 +47,10 @@ struct ManagerOptions {
   std::string cgroup_root{};             ///< empty: below our own cgroup
   std::vector<std::string> unit_path{};  ///< empty: the system's or the user's
   std::vector<std::string> units{};      ///< UNIT or FILE
-  std::vector<std::string> arguments{};  ///< as they came, for a keeper that has to be started again
+  std::span<char*> arguments{};          ///< as they came, for a keeper that has to be started again
 };
 
-/// On failure: one line about the argument that is wrong.
+/// On failure: one line about the argument that is wrong. Requires: `arguments` stay as they are, as those of main() do.
 Result<ManagerOptions> parse_manager_arguments(int count, char** arguments);
 
 /// What the manager parks in the keeper, by label.
@@ -57,6 +58,8 @@ inline constexpr const char* control_label = "control";  ///< the listening cont
 inline constexpr const char* journal_label = "journal";
 inline constexpr const char* units_label = "units";
 inline constexpr const char* stopping_label = "stopping";  ///< any descriptor: everything is to stop, whoever is manager
+inline constexpr const char* by_procs_label =
+    "by-procs";  ///< any descriptor: children cannot be born into their cgroup here
 
 class Manager : private InstanceView {
  public:
@@ -78,12 +81,16 @@ class Manager : private InstanceView {
   void park(const std::string& label, int fd);
   Result<void> open_control(UniqueFd parked);
   void test_births();
+  void note_births();
+  void remove_unknown_leaves();
   void load_units(UniqueFd saved);
   void load_arguments();
   Result<void> ask_keeper_facts();
   void adopt_survivors(const std::vector<JournalEntry>& entries, std::vector<core::Event>& found, bool keeper_lost);
   SupervisedUnit& add_unit(const FoundUnit& found, core::UnitId id);
   SupervisedUnit* load_named(std::string_view name);
+  SupervisedUnit* resolve(std::string_view name) const;
+  void open_messages();
   void read_sources(SupervisedUnit& unit, const FoundUnit& found);
   void introduce();
 
@@ -101,6 +108,8 @@ class Manager : private InstanceView {
   void say(std::string_view line);
   void flush_said();
   void find_unanswered(const SupervisedUnit& unit, Run& run);
+  void drain_last_output();
+  void sign_locks() const;
   [[noreturn]] void become_keeper();
 
   // manager_actions.cpp
@@ -115,11 +124,16 @@ class Manager : private InstanceView {
   void finish_release(SupervisedUnit& unit, Run& run);
   void announce(const core::AnnounceState& change);
   void check_empty(SupervisedUnit& unit, Run& run);
+  void look_again_later(SupervisedUnit& unit, Run& run);
+  void do_deferred();
+  void give_memory_back();
   void take_log(SupervisedUnit& unit, Run& run);
   bool drain_earlier_logs(SupervisedUnit& unit, const Run& run);
   bool drain_log(SupervisedUnit& unit, Run& run);
+  void note_log(SupervisedUnit& unit, const logbook::Taken& taken);
   void forget_log(Run& run);
   void take_gate(SupervisedUnit& unit, Run& run);
+  static bool is_through(const Run& run);
   void remove_leaf(std::string leaf);
   [[nodiscard]] RunProcesses processes(const Run& run, const std::string& leaf) const;
   logbook::UnitLog& log_of(SupervisedUnit& unit);
@@ -135,8 +149,8 @@ class Manager : private InstanceView {
   [[nodiscard]] UnitStatus status_of(const SupervisedUnit& unit) const;
   std::string_view hold(std::string text) const;
 
-  [[nodiscard]] SupervisedUnit* find(core::UnitId id);
-  [[nodiscard]] SupervisedUnit* find(std::string_view name);
+  [[nodiscard]] SupervisedUnit* find(core::UnitId id) const;
+  [[nodiscard]] SupervisedUnit* find(std::string_view name) const;
   [[nodiscard]] Timestamp stamp(base::Instant instant) const;
 
   ManagerOptions options_;
@@ -163,13 +177,16 @@ class Manager : private InstanceView {
   Verbs::Answers answers_{};
   std::vector<Request> requests_{};
   std::vector<std::unique_ptr<SupervisedUnit>> units_{};  ///< by number; a hole where none is
-  std::map<std::string, SupervisedUnit*, std::less<>> by_name_{};
-  std::unordered_map<std::uint64_t, core::SpawnKey> spawns_{};  ///< ordered, by sequence number, not answered yet
+  std::map<std::string_view, SupervisedUnit*> by_name_{};
+  mutable std::map<std::string, core::UnitId, std::less<>> aliases_{};  ///< other names that were asked for
+  std::unordered_map<std::uint64_t, core::SpawnKey> spawns_{};          ///< ordered, by sequence number, not answered yet
   std::unordered_map<int, core::RunKey> watches_{};
-  std::vector<std::string> old_leaves_{};  ///< to remove when they let us
-  std::vector<std::string> notes_{};       ///< what is not as it should be
+  std::map<std::string, UniqueFd> locks_{};  ///< of our directories; the keeper holds them, and we in case we become it
+  std::vector<std::string> old_leaves_{};    ///< to remove when they let us
+  std::vector<std::string> notes_{};         ///< what is not as it should be
   base::Instant now_{};
   base::Instant started_{};
+  Timestamp instance_start_{};
   core::JobId last_job_ = 0;
   std::string said_{};
   /// A unit that the core has not been told of yet.
@@ -186,7 +203,12 @@ class Manager : private InstanceView {
   bool is_first_start_ = false;
   bool is_recovering_ = false;
   bool owes_sign_of_life_ = false;
-  std::uint32_t signals_taken_ = 0;  ///< the number of the last Signalled that was acted on
+  bool owes_seen_ = false;  ///< a Signalled was acted on, and the keeper does not know it yet
+  bool has_stopping_parked_ = false;
+  bool is_swollen_ = true;                ///< a burst, as starting is one, may have left holes in the heap
+  std::vector<core::RunKey> deferred_{};  ///< runs whose release waits for the keeper's answer to a start
+  UniqueFd messages_{};                   ///< where say() goes without waiting; none: to stderr itself
+  std::uint32_t signals_taken_ = 0;       ///< the number of the last Signalled that was acted on
   bool is_shutting_down_ = false;
   bool finished_ = false;
 };

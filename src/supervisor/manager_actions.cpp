@@ -1,6 +1,8 @@
 // What the manager does when the core orders it.
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +11,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/buffer.hpp"
 #include "base/errno_name.hpp"
 #include "core/print.hpp"
 #include "os/clock.hpp"
@@ -22,6 +25,14 @@ namespace {
 namespace sys = os::sys;
 
 constexpr base::Duration emptiness_pause = std::chrono::milliseconds{50};
+/// The first look after one that found a run not empty yet; each later one waits twice as long.
+constexpr base::Duration first_look_pause = std::chrono::microseconds{250};
+/// Runs of one unit whose output waits for the log; from then on the unit is not started again.
+constexpr std::size_t unwritten_runs_max = 8;
+/// Lines about endings of one unit before the rest of the minute is told as a number.
+constexpr std::uint32_t told_max = 10;
+constexpr base::Duration telling_window = std::chrono::minutes{1};
+constexpr std::size_t named_processes_max = 8;
 constexpr base::Duration leaves_pause = std::chrono::milliseconds{100};
 /// A keeper that is silent for so long after an order may sit in a frozen cgroup.
 constexpr base::Duration keeper_answer_within = std::chrono::seconds{1};
@@ -70,18 +81,20 @@ void Manager::carry_out(const core::Action& action) {
 
 /// Intent before effect: one write for all that the round decided.
 void Manager::record(const core::ActionList& actions) {
-  entries_.clear();
   for (const core::Action& action : actions) {
     const auto* const order = std::get_if<core::RecordUnit>(&action);
     if (order == nullptr) continue;
     JournalEntry entry{order->record, {}};
     const SupervisedUnit* const unit = find(order->record.unit);
     const Run* const run = unit == nullptr ? nullptr : unit->find_run(order->record.run);
-    if (run != nullptr) entry.process = {run->pid, run->invocation};
+    if (run != nullptr) entry.process = {run->pid, run->invocation, run->log_pipe};
+    else if (unit != nullptr && unit->last.run == order->record.run)
+      entry.process = {unit->last.pid, unit->last.invocation, unit->last.log_pipe};
     entries_.push_back(entry);
   }
   if (entries_.empty()) return;
   const Result<void> written = journal_->append(entries_);
+  base::clear_burst(entries_);
   if (written && !journal_->wants_rewrite(units_.size())) return;
   // The core's records are at least as new as what was to be appended.
   std::vector<JournalEntry> all;
@@ -89,7 +102,7 @@ void Manager::record(const core::ActionList& actions) {
     JournalEntry entry{known, {}};
     const SupervisedUnit* const unit = find(known.unit);
     if (const Run* const run = unit == nullptr ? nullptr : unit->find_run(known.run))
-      entry.process = {run->pid, run->invocation};
+      entry.process = {run->pid, run->invocation, run->log_pipe};
     all.push_back(entry);
   }
   const bool was_volatile = journal_->is_volatile();
@@ -114,9 +127,17 @@ void Manager::spawn(const core::SpawnKey& key) {
     return;
   }
   if (run == nullptr) {
+    const auto is_unwritten = [](const auto& earlier) { return earlier->is_released; };
+    if (std::count_if(unit->runs.begin(), unit->runs.end(), is_unwritten) >=
+        static_cast<std::ptrdiff_t>(unwritten_runs_max)) {
+      unit->last_failure = "it is not started again before its log can be written (" + std::to_string(unwritten_runs_max) +
+                           " runs wait for that)";
+      events_.emplace_back(core::SpawnFailed{key, core::SpawnProblem::Resource});
+      return;
+    }
     unit->runs.push_back(std::make_unique<Run>());
     run = unit->runs.back().get();
-    run->number = key.run;
+    run->run = key.run;
     run->invocation = new_invocation();
   }
   run->spawn = key.spawn;
@@ -162,6 +183,8 @@ void Manager::order_spawn(SupervisedUnit& unit, Run& run, const core::SpawnKey& 
     forget_log(run);
     if (!make_pipe(run.log, log_end))
       return fail(Error::from_errno(errno, "make", "the log pipe"), core::SpawnProblem::Resource);
+    struct stat pipe {};
+    if (sys::fstat(run.log.get(), &pipe) == 0) run.log_pipe = pipe.st_ino;
     // Open for both: a service whose manager and keeper are gone still has a reader, itself, and is not killed by SIGPIPE.
     log_end.reset(sys::open(("/proc/self/fd/" + std::to_string(log_end.get())).c_str(), O_RDWR | O_CLOEXEC));
     if (!log_end) return fail(Error::from_errno(errno, "open", "the log pipe"), core::SpawnProblem::Resource);
@@ -230,21 +253,28 @@ void Manager::take_spawned(const keeper::Header& header, const keeper::Entry& en
   if (!fds.empty()) run->pidfd = std::move(fds.front());
   run->started = stamp(base::Instant{base::Duration{entry.started_ns}});
   if (run->log) {
-    if (unit->log) unit->log->begin_run({run->number, static_cast<std::uint32_t>(run->pid), run->invocation});
+    if (unit->log) unit->log->begin_run({run->run, static_cast<std::uint32_t>(run->pid), run->invocation});
     run->log_is_polled =
-        poller_.add(run->log.get(), loop::Interest::Read, token_of(TokenKind::Log, unit->id, run->number)).has_value();
+        poller_.add(run->log.get(), loop::Interest::Read, token_of(TokenKind::Log, unit->id, run->run)).has_value();
   }
   if (run->gate)
-    static_cast<void>(poller_.add(run->gate.get(), loop::Interest::Read, token_of(TokenKind::Gate, unit->id, run->number)));
+    static_cast<void>(poller_.add(run->gate.get(), loop::Interest::None, token_of(TokenKind::Gate, unit->id, run->run)));
   events_.emplace_back(core::ProcessStarted{key});
 }
 
+/// The gate has ended: the program was executed, or its process is gone. Nothing is read from it, for the next manager may have to
+/// look as well.
 void Manager::take_gate(SupervisedUnit& unit, Run& run) {
-  char byte = 0;
-  const bool failed = sys::read(run.gate.get(), &byte, 1) == 1;
   static_cast<void>(poller_.remove(run.gate.get()));
+  if (!is_through(run)) return;  // what became of the process tells the rest
   run.gate.reset();
-  if (!failed) events_.emplace_back(core::ProgramExecuted{{unit.id, run.number, run.spawn}});
+  events_.emplace_back(core::ProgramExecuted{{unit.id, run.run, run.spawn}});
+}
+
+/// Whether the executor got as far as the program. Requires: the gate's other end is closed.
+bool Manager::is_through(const Run& run) {
+  int unread = 0;
+  return !run.gate || (sys::ioctl(run.gate.get(), FIONREAD, &unread) == 0 && unread == 1);
 }
 
 // ---- signals
@@ -258,7 +288,7 @@ void Manager::send_signal(const core::SendSignal& order) {
   const Run* const run = unit == nullptr ? nullptr : unit->find_run(order.key.run);
   if (run == nullptr) return;
   if (order.target == core::SignalTarget::All) {
-    tracking_.signal_all(processes(*run, ProcessTracking::leaf_name(unit->name, run->number)), order.signal);
+    tracking_.signal_all(processes(*run, ProcessTracking::leaf_name(unit->name, run->run)), order.signal);
     return;
   }
   if (!run->pidfd || run->exit) return;
@@ -268,20 +298,27 @@ void Manager::send_signal(const core::SendSignal& order) {
 
 void Manager::kill_run(const core::RunKey& key) {
   SupervisedUnit* const unit = find(key.unit);
-  const Run* const run = unit == nullptr ? nullptr : unit->find_run(key.run);
+  Run* const run = unit == nullptr ? nullptr : unit->find_run(key.run);
   if (run == nullptr) return;
-  const std::size_t count = tracking_.kill_all(processes(*run, ProcessTracking::leaf_name(unit->name, run->number)));
+  const std::string leaf = ProcessTracking::leaf_name(unit->name, run->run);
+  const std::vector<NamedProcess> found = tracking_.named(processes(*run, leaf), named_processes_max);
+  const std::size_t count = tracking_.kill_all(processes(*run, leaf));
   if (run->pidfd && !run->exit) sys::pidfd_send_signal(run->pidfd.get(), SIGKILL);
-  if (count > 0)
-    say(unit->name + ": " + std::to_string(count) + (count == 1 ? " process was" : " processes were") +
-        " killed with SIGKILL");
+  run->is_killed = true;
+  if (count == 0) return;
+  std::string line =
+      unit->name + ": " + std::to_string(count) + (count == 1 ? " process was" : " processes were") + " killed with SIGKILL";
+  for (std::size_t i = 0; i < found.size(); ++i)
+    line += (i == 0 ? ": " : ", ") + found[i].name + " (" + std::to_string(found[i].pid) + ')';
+  if (count > found.size() && !found.empty()) line += ", …";
+  say(line);
 }
 
 // ---- the end of a run
 
 void Manager::check_empty(SupervisedUnit& unit, Run& run) {
   if (run.told_empty) return;
-  const std::string leaf = ProcessTracking::leaf_name(unit.name, run.number);
+  const std::string leaf = ProcessTracking::leaf_name(unit.name, run.run);
   if (tracking_.is_empty(processes(run, leaf))) {
     run.told_empty = true;
     if (run.watch >= 0) {
@@ -289,11 +326,30 @@ void Manager::check_empty(SupervisedUnit& unit, Run& run) {
       tracking_.unwatch(run.watch);
       run.watch = -1;
     }
-    timers_.disarm(token_of(TokenKind::Emptiness, unit.id, run.number));
-    events_.emplace_back(core::RunEmptied{{unit.id, run.number}});
-  } else if (run.is_watched && run.watch < 0) {
-    timers_.arm(token_of(TokenKind::Emptiness, unit.id, run.number), now_ + emptiness_pause);
+    timers_.disarm(token_of(TokenKind::Emptiness, unit.id, run.run));
+    events_.emplace_back(core::RunEmptied{{unit.id, run.run}});
+  } else if (run.is_watched && (run.exit || run.pid == 0)) {
+    look_again_later(unit, run);
   }
+}
+
+/// The last threads of a process end a little after it, and a notice that a cgroup has become empty comes late where others came
+/// shortly before (the kernel holds them back for 10 ms). So some looks follow soon; who is still there then is waited for by
+/// notice, where there is one.
+void Manager::look_again_later(SupervisedUnit& unit, Run& run) {
+  constexpr std::uint8_t soon_looks = 7;  // the last one 16 ms after the one before
+  if (run.watch >= 0) return;
+  base::Duration pause = emptiness_pause;
+  if (run.looks < soon_looks) {
+    pause = first_look_pause * (1 << run.looks++);
+  } else {
+    run.watch = tracking_.watch(ProcessTracking::leaf_name(unit.name, run.run));
+    if (run.watch >= 0) {
+      watches_[run.watch] = {unit.id, run.run};
+      return check_empty(unit, run);  // once more, so that nothing falls between
+    }
+  }
+  timers_.arm(token_of(TokenKind::Emptiness, unit.id, run.run), now_ + pause);
 }
 
 void Manager::watch(const core::RunKey& key) {
@@ -308,11 +364,8 @@ void Manager::watch(const core::RunKey& key) {
     return;
   }
   run->is_watched = true;
-  if (run->watch < 0) {
-    run->watch = tracking_.watch(ProcessTracking::leaf_name(unit->name, key.run));
-    if (run->watch >= 0) watches_[run->watch] = key;
-  }
-  check_empty(*unit, *run);  // after the watch stands, so that nothing falls between
+  // As long as the main process lives there is nothing to see; its end brings us back here.
+  if (run->exit || run->pid == 0) check_empty(*unit, *run);
 }
 
 void Manager::release(const core::RunKey& key) {
@@ -320,12 +373,14 @@ void Manager::release(const core::RunKey& key) {
   Run* const run = unit == nullptr ? nullptr : unit->find_run(key.run);
   if (run == nullptr) return;
   run->is_released = true;
+  unit->last = *run;
+  if (!spawns_.empty()) return deferred_.push_back(key);
   finish_release(*unit, *run);
 }
 
 void Manager::finish_release(SupervisedUnit& unit, Run& run) {
   if (run.log && !(drain_earlier_logs(unit, run) && drain_log(unit, run))) {
-    timers_.arm(token_of(TokenKind::Release, unit.id, run.number), run.pacing.after_block(now_).at);
+    timers_.arm(token_of(TokenKind::Release, unit.id, run.run), run.pacing.after_block(now_).at);
     return;
   }
   forget_log(run);
@@ -333,7 +388,7 @@ void Manager::finish_release(SupervisedUnit& unit, Run& run) {
   if (run.pid != 0 || run.exit) {
     keeper::Request request;
     request.operation = keeper::Operation::Acknowledge;
-    request.key = {run.number, unit.id, run.spawn};
+    request.key = {run.run, unit.id, run.spawn};
     keeper_.send(request);
     owes_sign_of_life_ = false;
   }
@@ -341,9 +396,9 @@ void Manager::finish_release(SupervisedUnit& unit, Run& run) {
     watches_.erase(run.watch);
     tracking_.unwatch(run.watch);
   }
-  timers_.disarm(token_of(TokenKind::Emptiness, unit.id, run.number));
-  timers_.disarm(token_of(TokenKind::Release, unit.id, run.number));
-  std::string leaf = ProcessTracking::leaf_name(unit.name, run.number);
+  timers_.disarm(token_of(TokenKind::Emptiness, unit.id, run.run));
+  timers_.disarm(token_of(TokenKind::Release, unit.id, run.run));
+  std::string leaf = ProcessTracking::leaf_name(unit.name, run.run);
   if (!tracking_.remove(leaf)) remove_leaf(std::move(leaf));
   std::erase_if(unit.runs, [&run](const auto& known) { return known.get() == &run; });
 }
@@ -367,33 +422,40 @@ void Manager::forget_log(Run& run) {
   run.log.reset();
 }
 
+void Manager::note_log(SupervisedUnit& unit, const logbook::Taken& taken) {
+  if (taken.blocked == 0) unit.log_trouble.clear();
+  if (taken.note.empty()) return;
+  say(unit.name + ": " + taken.note);
+  if (taken.blocked != 0) unit.log_trouble = taken.note;
+}
+
 bool Manager::drain_log(SupervisedUnit& unit, Run& run) {
-  log_of(unit).begin_run({run.number, static_cast<std::uint32_t>(run.pid), run.invocation});
+  log_of(unit).begin_run({run.run, static_cast<std::uint32_t>(run.pid), run.invocation});
   const logbook::Taken taken = unit.log->drain(run.log.get(), logbook::LogTime::now());
-  if (!taken.note.empty()) say(unit.name + ": " + taken.note);
+  note_log(unit, taken);
   const Run* const present = unit.last_run();
   if (present != &run && present->pid != 0)
-    unit.log->begin_run({present->number, static_cast<std::uint32_t>(present->pid), present->invocation});
+    unit.log->begin_run({present->run, static_cast<std::uint32_t>(present->pid), present->invocation});
   return taken.blocked == 0;
 }
 
 /// What runs before this one have said comes first in the log. A recovery finds the pipes of both; false: not all of it fits.
 bool Manager::drain_earlier_logs(SupervisedUnit& unit, const Run& run) {
   return std::all_of(unit.runs.begin(), unit.runs.end(), [&](const auto& earlier) {
-    return earlier->number >= run.number || !earlier->exit || !earlier->log || drain_log(unit, *earlier);
+    return earlier->run >= run.run || !earlier->exit || !earlier->log || drain_log(unit, *earlier);
   });
 }
 
 void Manager::take_log(SupervisedUnit& unit, Run& run) {
   if (!run.log) return;
-  const loop::Token token = token_of(TokenKind::Log, unit.id, run.number);
+  const loop::Token token = token_of(TokenKind::Log, unit.id, run.run);
   if (!drain_earlier_logs(unit, run)) {
     timers_.arm(token, run.pacing.after_block(now_).at);
     return;
   }
-  log_of(unit).begin_run({run.number, static_cast<std::uint32_t>(run.pid), run.invocation});
+  log_of(unit).begin_run({run.run, static_cast<std::uint32_t>(run.pid), run.invocation});
   const logbook::Taken taken = unit.log->take(run.log.get(), logbook::LogTime::now());
-  if (!taken.note.empty()) say(unit.name + ": " + taken.note);
+  note_log(unit, taken);
   if (taken.end && taken.blocked == 0) {
     forget_log(run);
     timers_.disarm(token);
@@ -422,11 +484,21 @@ void Manager::announce(const core::AnnounceState& change) {
   if (unit == nullptr) return;
   const Timestamp now = stamp(now_);
   unit->state_change = now;
-  if (change.to == core::ServiceState::Running) unit->active_enter = now;
+  if (change.to == core::ServiceState::Running) {
+    unit->active_enter = now;
+    unit->last_failure.clear();
+  }
   if (change.to == core::ServiceState::Dead || change.to == core::ServiceState::Failed ||
       change.to == core::ServiceState::AutoRestart)
     unit->inactive_enter = now;
   if (change.to != core::ServiceState::Failed && change.to != core::ServiceState::AutoRestart) return;
+  if (now_ - unit->telling_since >= telling_window) {
+    if (unit->told > told_max)
+      say(unit->name + ": " + std::to_string(unit->told - told_max) + " more endings since were not told one by one");
+    unit->telling_since = now_;
+    unit->told = 0;
+  }
+  if (++unit->told > told_max && change.to != core::ServiceState::Failed) return;
   std::string line = unit->name + ": ";
   const Run* const run = unit->last_run();
   if (run != nullptr && run->exit) {

@@ -11,8 +11,10 @@
 #include <charconv>
 #include <csignal>
 #include <cstring>
+#include <unordered_set>
 #include <utility>
 
+#include "base/buffer.hpp"
 #include "base/text.hpp"
 #include "control/listening_socket.hpp"
 #include "os/clock.hpp"
@@ -42,6 +44,10 @@ std::string instance_name(std::string_view runtime_dir) {
   for (int shift = 28; shift >= 0; shift -= 4) name += digits[hash >> shift & 15];
   return name;
 }
+
+/// How long the test of births waits for its child, a millisecond at a time.
+constexpr int birth_looks_max = 2000;
+constexpr int birth_look_pause_ms = 1;
 
 std::string first_line(const char* path) {
   std::string text = os::read_file(path, 4096).value_or(std::string{});
@@ -103,6 +109,12 @@ std::vector<std::string> unit_path_of(const ManagerOptions& options) {
   return user_unit_path({value("HOME"), value("XDG_CONFIG_HOME"), value("XDG_RUNTIME_DIR"), value("XDG_DATA_HOME")});
 }
 
+/// Who made the channel. Our parent may be somebody else by now, and is never to be taken for the keeper.
+pid_t peer_of(int channel) {
+  const Result<Credentials> peer = peer_credentials(channel);
+  return peer ? peer->pid : 0;
+}
+
 core::ServiceSettings settings_of(const unit::ServiceSpec& service) {
   core::ServiceSettings settings;
   settings.type = service.type == unit::ServiceType::Exec ? core::ServiceType::Exec : core::ServiceType::Simple;
@@ -127,10 +139,10 @@ static_assert(static_cast<int>(core::KillMode::None) == static_cast<int>(unit::K
 
 Result<ManagerOptions> parse_manager_arguments(int count, char** arguments) {
   ManagerOptions options;
+  options.arguments = {arguments, static_cast<std::size_t>(count)};
   bool only_units = false;
   for (int i = 1; i < count; ++i) {
     const std::string_view word{arguments[i]};
-    options.arguments.emplace_back(word);
     const auto value_of = [word](std::string_view option, std::string& value) {
       if (!word.starts_with(option)) return false;
       value = word.substr(option.size());
@@ -160,7 +172,7 @@ Result<ManagerOptions> parse_manager_arguments(int count, char** arguments) {
 Manager::Manager(ManagerOptions options, UniqueFd channel, loop::Poller poller)
     : options_(std::move(options)),
       keeper_(std::move(channel)),
-      keeper_pid_(::getppid()),
+      keeper_pid_(peer_of(keeper_.fd())),
       poller_(std::move(poller)),
       tracking_(ProcessTracking::open(
           {options_.cgroup_root, instance_name(options_.runtime_dir), options_.runtime_dir, keeper_pid_})),
@@ -202,7 +214,21 @@ Result<void> Manager::open() {
   PERDURE_CHECK(poller_.add(keeper_.fd(), loop::Interest::Read, token_of(TokenKind::Keeper)));
   if (tracking_.fd() >= 0) PERDURE_CHECK(poller_.add(tracking_.fd(), loop::Interest::Read, token_of(TokenKind::Tracking)));
   for (const std::string& note : tracking_.notes()) notes_.push_back(note);
+  open_messages();
+  // The lock was written when the instance started, and never since.
+  struct stat lock {};
+  const bool is_locked = sys::fstat(keeper::instance_lock_fd, &lock) == 0 && S_ISREG(lock.st_mode);
+  const auto since_epoch = std::chrono::seconds{lock.st_mtim.tv_sec} + std::chrono::nanoseconds{lock.st_mtim.tv_nsec};
+  instance_start_ = stamp(is_locked ? now_ - (os::wall_now().time_since_epoch() - since_epoch) : started_);
   return {};
+}
+
+/// A terminal that nobody reads, or a full pipe, must not hold us up: both get an open of our own that never waits. A regular file
+/// keeps the shared offset of the inherited one.
+void Manager::open_messages() {
+  struct stat status {};
+  if (sys::fstat(STDERR_FILENO, &status) != 0 || !(S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode))) return;
+  messages_.reset(sys::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
 Result<std::map<std::string, UniqueFd>> Manager::list_parked() {
@@ -257,7 +283,7 @@ void Manager::take_entry(const keeper::Entry& entry, std::vector<UniqueFd>& fds,
   SupervisedUnit* const unit = find(entry.key.unit);
   if (unit == nullptr) return;  // of a test of births, or of a unit that a damaged file has lost
   auto run = std::make_unique<Run>();
-  run->number = entry.key.run;
+  run->run = entry.key.run;
   run->spawn = entry.key.spawn;
   run->pid = entry.pid;
   run->log = std::move(log);
@@ -265,18 +291,18 @@ void Manager::take_entry(const keeper::Entry& entry, std::vector<UniqueFd>& fds,
   run->pidfd = std::move(pidfd);
   std::copy(std::begin(entry.invocation), std::end(entry.invocation), run->invocation.begin());
   run->started = stamp(base::Instant{base::Duration{entry.started_ns}});
-  const core::SpawnKey key{unit->id, run->number, run->spawn};
+  const core::SpawnKey key{unit->id, run->run, run->spawn};
   if (run->log) {
-    log_of(*unit).begin_run({run->number, static_cast<std::uint32_t>(run->pid), run->invocation});
+    log_of(*unit).begin_run({run->run, static_cast<std::uint32_t>(run->pid), run->invocation});
     run->log_is_polled =
-        poller_.add(run->log.get(), loop::Interest::Read, token_of(TokenKind::Log, unit->id, run->number)).has_value();
+        poller_.add(run->log.get(), loop::Interest::Read, token_of(TokenKind::Log, unit->id, run->run)).has_value();
   }
   if (run->gate)
-    static_cast<void>(poller_.add(run->gate.get(), loop::Interest::Read, token_of(TokenKind::Gate, unit->id, run->number)));
+    static_cast<void>(poller_.add(run->gate.get(), loop::Interest::None, token_of(TokenKind::Gate, unit->id, run->run)));
   found.emplace_back(core::ProcessStarted{key});
   const bool has_ended = entry.state == keeper::EntryState::Ended;
   unit->runs.push_back(std::move(run));
-  std::sort(unit->runs.begin(), unit->runs.end(), [](const auto& a, const auto& b) { return a->number < b->number; });
+  std::sort(unit->runs.begin(), unit->runs.end(), [](const auto& a, const auto& b) { return a->run < b->run; });
   if (has_ended) {
     std::swap(events_, found);
     take_exit(entry);
@@ -286,18 +312,22 @@ void Manager::take_entry(const keeper::Entry& entry, std::vector<UniqueFd>& fds,
 
 Result<void> Manager::recover() {
   PERDURE_TRY(auto parked, list_parked());
+  for (const char* const label : {keeper::state_lock_label, keeper::log_lock_label}) {
+    if (const auto lock = parked.find(label); lock != parked.end()) locks_[label] = std::move(lock->second);
+  }
   is_first_start_ = !parked.contains(units_label);
   const std::string boot = boot_id();
   journal_ = parked.contains(journal_label) ? Journal::adopt(std::move(parked[journal_label]), options_.state_dir, boot)
                                             : Journal::open(options_.state_dir, boot);
   std::vector<JournalEntry> entries = journal_->load();
   UniqueFd saved = std::move(parked[units_label]);
-  // Keeper and manager were both lost, within this boot: what they wrote down tells of services that go on.
+  // Something decided before, within this boot, and nothing parked: keeper and manager were both lost, or a first manager died
+  // early (perhaps just when it was to take over from those two). What was written down tells of services that go on.
   bool both_lost = false;
   PERDURE_CHECK(ask_keeper_facts());
   if (is_first_start_) {
     Result<SavedUnits> left = SavedUnits::open(options_.state_dir);
-    both_lost = left && !entries.empty() && keeper_facts_.manager_starts == 1 && keeper_facts_.entries == 0;
+    both_lost = left && !entries.empty();
     if (both_lost) {
       saved = UniqueFd{sys::fcntl(left->fd(), F_DUPFD_CLOEXEC, 0)};
     } else {
@@ -308,12 +338,18 @@ Result<void> Manager::recover() {
   if (journal_->wants_rewrite(entries.size())) journal_->rewrite(entries);
   park(journal_label, journal_->fd());
   if (journal_->is_volatile()) notes_.push_back(journal_->note());
+  // Every manager has numbers of its own for jobs, so that whoever waits for one is never told of another. 2^21 managers fit into
+  // the 53 bits that a reader of JSON may have.
+  if (keeper_facts_.manager_starts > 1) last_job_ = std::uint64_t{keeper_facts_.manager_starts - 1} << 32;
   for (const JournalEntry& entry : entries) {
     if (entry.record.job != core::unasked_job) last_job_ = std::max(last_job_, entry.record.job);
   }
 
+  if (parked.contains(by_procs_label)) tracking_.enter_by_procs();
   load_units(std::move(saved));
   if (both_lost) {
+    // A unit that is missing in a damaged file must not leave its number to another one.
+    if (!entries.empty()) units_.resize(std::max<std::size_t>(units_.size(), entries.back().record.unit + std::size_t{1}));
     park(units_label, saved_->fd());
     load_arguments();
   }
@@ -321,24 +357,21 @@ Result<void> Manager::recover() {
   std::vector<core::Event> found;
   PERDURE_CHECK(list_processes(found));
   if (is_first_start_ && tracking_.kind() == TrackingKind::CgroupV2) test_births();
+  note_births();
   adopt_survivors(entries, found, both_lost || (keeper_facts_.facts & keeper::fact_adopted) != 0);
 
   for (const JournalEntry& entry : entries) {
     SupervisedUnit* const unit = find(entry.record.unit);
     if (unit == nullptr) continue;
     unit->state_change = stamp(entry.record.state_since);
+    (entry.record.state == core::ServiceState::Running ? unit->active_enter : unit->inactive_enter) = unit->state_change;
+    unit->last = {entry.record.run,      entry.process.pid, entry.process.invocation, stamp(entry.record.last_start), {},
+                  entry.process.log_pipe};
     events_.emplace_back(core::UnitRestored{entry.record});
   }
   events_.insert(events_.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   events_.emplace_back(core::RecoveryCompleted{});
-  for (std::string& leaf : tracking_.leaves()) {
-    const bool is_known = std::any_of(units_.begin(), units_.end(), [&leaf](const auto& unit) {
-      return unit != nullptr && std::any_of(unit->runs.begin(), unit->runs.end(), [&](const auto& run) {
-               return ProcessTracking::leaf_name(unit->name, run->number) == leaf;
-             });
-    });
-    if (!is_known && !is_first_start_) remove_leaf(std::move(leaf));
-  }
+  if (!is_first_start_) remove_unknown_leaves();
   if (is_first_start_) {
     core::JobsRequested starts;
     for (const core::UnitId id : named_) {
@@ -346,11 +379,30 @@ Result<void> Manager::recover() {
     }
     events_.emplace_back(std::move(starts));
   }
+  if (!is_first_start_) {
+    const auto is_alive = [](const auto& unit) {
+      return unit != nullptr && unit->last_run() != nullptr && !unit->last_run()->exit;
+    };
+    say("the manager was started again (start " + std::to_string(keeper_facts_.manager_starts) + "); " +
+        std::to_string(std::count_if(units_.begin(), units_.end(), is_alive)) + " services run on");
+  }
   if (parked.contains(stopping_label)) {  // a former manager was told to stop everything
-    is_shutting_down_ = true;
+    is_shutting_down_ = has_stopping_parked_ = true;
     events_.emplace_back(core::ShutdownRequested{});
   }
   return {};
+}
+
+void Manager::remove_unknown_leaves() {
+  std::vector<std::string> leaves = tracking_.leaves();
+  std::unordered_set<std::string> known;
+  for (const auto& unit : units_) {
+    if (unit == nullptr) continue;
+    for (const auto& run : unit->runs) known.insert(ProcessTracking::leaf_name(unit->name, run->run));
+  }
+  for (std::string& leaf : leaves) {
+    if (!known.contains(leaf)) remove_leaf(std::move(leaf));
+  }
 }
 
 Result<void> Manager::ask_keeper_facts() {
@@ -375,33 +427,37 @@ void Manager::adopt_survivors(const std::vector<JournalEntry>& entries, std::vec
     // Ordered, and no process seen: where the keeper that got the order lives, the core simply orders it again.
     if (!record.main_running && !keeper_lost) continue;
     auto run = std::make_unique<Run>();
-    run->number = record.run;
+    run->run = record.run;
     run->spawn = record.spawn;
     run->pid = entry.process.pid;
     run->invocation = entry.process.invocation;
     run->started = stamp(record.last_start);
-    const std::string leaf = ProcessTracking::leaf_name(unit->name, run->number);
+    run->log_pipe = entry.process.log_pipe;
+    const std::string leaf = ProcessTracking::leaf_name(unit->name, run->run);
     if (run->pid == 0) run->pid = tracking_.leader(processes(*run, leaf));
     const RunProcesses members = processes(*run, leaf);
     if (run->pid == 0 && !record.main_running) continue;  // it was never started
     if (run->pid > 1) run->pidfd.reset(sys::pidfd_open(run->pid, 0));
-    const core::SpawnKey key{unit->id, run->number, run->spawn};
+    const core::SpawnKey key{unit->id, run->run, run->spawn};
     if (run->pidfd && tracking_.contains(members, run->pid)) {
       keeper::Request request;
       request.operation = keeper::Operation::Track;
-      request.key = {run->number, unit->id, run->spawn};
+      request.key = {run->run, unit->id, run->spawn};
       request.number = run->pid;
       std::vector<int> fds{run->pidfd.get()};
       if (unit->launch.has_log)
-        run->log.reset(
-            sys::open(("/proc/" + std::to_string(run->pid) + "/fd/1").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+        run->log.reset(sys::open(("/proc/" + std::to_string(run->pid) + "/fd/1").c_str(),
+                                 O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+      // It may have put a pipe of its own there since.
       struct stat status {};
-      if (run->log && (sys::fstat(run->log.get(), &status) != 0 || !S_ISFIFO(status.st_mode))) run->log.reset();
+      const bool is_ours =
+          run->log && sys::fstat(run->log.get(), &status) == 0 && S_ISFIFO(status.st_mode) && status.st_ino == run->log_pipe;
+      if (!is_ours) run->log.reset();
       if (run->log) {
         request.flags |= keeper::has_log;
         fds.push_back(run->log.get());
         run->log_is_polled =
-            poller_.add(run->log.get(), loop::Interest::Read, token_of(TokenKind::Log, unit->id, run->number)).has_value();
+            poller_.add(run->log.get(), loop::Interest::Read, token_of(TokenKind::Log, unit->id, run->run)).has_value();
       } else if (unit->launch.has_log) {
         unit->remarks.push_back(
             "its output could not be found again after keeper and manager were lost; what it writes is not recorded until "
@@ -460,7 +516,8 @@ void Manager::test_births() {
     const Result<KeeperChannel::Received> answer = keeper_.ask(request, fds);
     keeper::Entry entry{};
     const bool was_made = answer && answer->message.header.error == 0 && answer->message.header.count == 1;
-    for (int looks = 0; was_made && looks < 1000 && entry.state != keeper::EntryState::Ended; ++looks) {
+    for (int looks = 0; was_made && looks < birth_looks_max && entry.state != keeper::EntryState::Ended; ++looks) {
+      if (looks > 0) sys::poll(nullptr, 0, birth_look_pause_ms);
       keeper::Request list;
       list.operation = keeper::Operation::List;
       const Result<KeeperChannel::Received> part = keeper_.ask(list);
@@ -476,12 +533,18 @@ void Manager::test_births() {
     const bool works = entry.failed_step == static_cast<std::uint32_t>(wire::Step::ReadSpec);
     if (!works) {
       tracking_.enter_by_procs();
-      notes_.emplace_back(
-          "children cannot be born into their cgroup here (clone3); they enter it by themselves, which is slower after idle "
-          "times");
+      park(by_procs_label, specs_->fd());
     }
   }
   remove_leaf(leaf);
+}
+
+/// What an administrator should know of how children are born.
+void Manager::note_births() {
+  if (tracking_.kind() != TrackingKind::CgroupV2 || !tracking_.enters_by_procs()) return;
+  notes_.emplace_back(
+      "children cannot be born into their cgroup here (clone3); they enter it by themselves, which is slower after idle "
+      "times");
 }
 
 void Manager::load_units(UniqueFd saved) {
@@ -507,7 +570,7 @@ void Manager::load_units(UniqueFd saved) {
 
 /// Loads the units that the command line names, as far as they are not known yet, and notes them as wanted.
 void Manager::load_arguments() {
-  std::vector<std::string> words = options_.units;
+  std::vector<std::string> words = std::move(options_.units);  // once per instance
   if (words.empty()) {
     const UnitNames names = files_.default_units();
     for (const unit::UnitName& name : names.names) words.push_back(name.text());
@@ -532,16 +595,29 @@ void Manager::load_arguments() {
 }
 
 SupervisedUnit* Manager::load_named(std::string_view name) {
+  SupervisedUnit* const known = resolve(name);
+  const bool may_be_mended = known != nullptr && known->load_state != LoadState::Loaded && known->runs.empty();
+  if (known != nullptr && !may_be_mended) return known;
+  const Result<unit::UnitName> parsed = unit::UnitName::parse(known != nullptr ? known->name : std::string{name});
+  if (!parsed) return known;
+  const FoundUnit found = files_.find(*parsed);
+  if (found.state == LoadState::NotFound) return known;
+  return &add_unit(found, known != nullptr ? known->id : static_cast<core::UnitId>(units_.size()));
+}
+
+/// The unit of that name, or of which it is another name (a link in the unit path).
+SupervisedUnit* Manager::resolve(std::string_view name) const {
   if (SupervisedUnit* const known = find(name)) return known;
   const Result<unit::UnitName> parsed = unit::UnitName::parse(name);
   if (!parsed) return nullptr;
-  const FoundUnit found = files_.find(*parsed);
-  if (found.state == LoadState::NotFound) return nullptr;
-  return &add_unit(found, static_cast<core::UnitId>(units_.size()));
+  SupervisedUnit* const meant = find(files_.find(*parsed).name.text());
+  if (meant != nullptr) aliases_.emplace(name, meant->id);
+  return meant;
 }
 
 SupervisedUnit& Manager::add_unit(const FoundUnit& found, core::UnitId id) {
   if (units_.size() <= id) units_.resize(std::size_t{id} + 1);
+  if (units_[id] != nullptr) by_name_.erase(units_[id]->name);  // its key lives in it
   units_[id] = std::make_unique<SupervisedUnit>();
   SupervisedUnit& unit = *units_[id];
   unit.id = id;
@@ -619,13 +695,14 @@ void Manager::introduce() {
     }
   }
   for (NewUnit& fresh : new_units_) events_.emplace_back(core::UnitLoaded{fresh.id, std::move(fresh.settings)});
-  new_units_.clear();
+  base::clear_burst(new_units_);
 }
 
-SupervisedUnit* Manager::find(core::UnitId id) { return id < units_.size() ? units_[id].get() : nullptr; }
-SupervisedUnit* Manager::find(std::string_view name) {
-  const auto found = by_name_.find(name);
-  return found == by_name_.end() ? nullptr : found->second;
+SupervisedUnit* Manager::find(core::UnitId id) const { return id < units_.size() ? units_[id].get() : nullptr; }
+SupervisedUnit* Manager::find(std::string_view name) const {
+  if (const auto found = by_name_.find(name); found != by_name_.end()) return found->second;
+  const auto alias = aliases_.find(name);
+  return alias == aliases_.end() ? nullptr : find(alias->second);
 }
 
 Timestamp Manager::stamp(base::Instant instant) const {

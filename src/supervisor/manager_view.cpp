@@ -52,26 +52,30 @@ UnitStatus Manager::status_of(const SupervisedUnit& unit) const {
   status.restarts = record.restarts;
   status.job = record.job;
   status.job_type = record.job_type;
-  if (const Run* const run = unit.last_run()) {
-    status.invocation_id = hold(hexadecimal(run->invocation));
-    if (tracking_.kind() != TrackingKind::BestEffort) {
-      status.control_group = hold(tracking_.path() + '/' + ProcessTracking::leaf_name(unit.name, run->number));
-    }
-    status.exec_main_pid = run->pid;
+  const Run* const run = unit.last_run();
+  const MainProcess& main = run != nullptr ? *run : unit.last;
+  if (main.run != 0) {
+    status.invocation_id = hold(hexadecimal(main.invocation));
+    status.exec_main_pid = main.pid;
+    status.exec_main_start = main.started;
+    status.exec_main_exit = main.exited;
+  }
+  if (run != nullptr) {
+    if (tracking_.kind() != TrackingKind::BestEffort)
+      status.control_group = hold(tracking_.path() + '/' + ProcessTracking::leaf_name(unit.name, run->run));
     if (!run->exit) status.main_pid = run->pid;
-    status.exec_main_start = run->started;
-    status.exec_main_exit = run->exited;
   }
   if (record.main_ended || (status.main_pid == 0 && record.run > 0)) status.last_exit = record.last_exit;
   for (const std::string& remark : unit.remarks) status.remarks.push_back(remark);
   if (!unit.last_failure.empty()) status.remarks.push_back(unit.last_failure);
+  if (!unit.log_trouble.empty()) status.remarks.push_back(unit.log_trouble);
   return status;
 }
 
 std::optional<UnitStatus> Manager::unit(std::string_view name) const {
-  const auto found = by_name_.find(name);
-  if (found == by_name_.end()) return std::nullopt;
-  return status_of(*found->second);
+  const SupervisedUnit* const found = resolve(name);
+  if (found == nullptr) return std::nullopt;
+  return status_of(*found);
 }
 
 void Manager::visit_units(std::string_view after, const std::function<bool(const UnitStatus&)>& visit) const {
@@ -86,6 +90,8 @@ InstanceFacts Manager::facts() const {
   facts.keeper_pid = keeper_pid_;
   facts.manager_pid = ::getpid();
   facts.manager_restarts = keeper_facts_.manager_starts > 0 ? keeper_facts_.manager_starts - 1 : 0;
+  facts.orphans_reaped = keeper_facts_.orphans_reaped;
+  facts.keeper_is_locked = (keeper_facts_.facts & keeper::fact_locked) != 0;
   facts.units = by_name_.size();
   for (const auto& [name, unit] : by_name_) {
     const core::UnitRecord* const record = engine_.record(unit->id);
@@ -95,7 +101,7 @@ InstanceFacts Manager::facts() const {
     if (record->job != core::no_job) ++facts.jobs;
   }
   facts.manager_started = stamp(started_);
-  facts.started = facts.manager_started;
+  facts.started = instance_start_;
   facts.is_shutting_down = is_shutting_down_;
   facts.process_tracking = word_of(tracking_.kind());
   facts.control_group = tracking_.path();
@@ -103,6 +109,10 @@ InstanceFacts Manager::facts() const {
   facts.state_dir = options_.state_dir;
   facts.log_dir = options_.log_dir;
   for (const std::string& note : notes_) facts.degraded.push_back(note);
+  if (!facts.keeper_is_locked)
+    facts.degraded.push_back(
+        "the keeper's memory is not locked: RLIMIT_MEMLOCK is too low for it; under memory pressure, ends and starts may be "
+        "late");
   if ((keeper_facts_.facts & keeper::fact_adopted) != 0)
     facts.degraded.push_back(
         "the keeper was lost and has been replaced; services that were started before are not its children");
@@ -111,7 +121,7 @@ InstanceFacts Manager::facts() const {
 
 std::variant<core::JobId, Refusal> Manager::request_job(core::JobType type, std::string_view name) {
   if (is_shutting_down_) return Refusal{Refusal::Code::ShuttingDown, "the instance is stopping; nothing was changed"};
-  SupervisedUnit* const unit = type == core::JobType::Stop ? find(name) : load_named(name);
+  SupervisedUnit* const unit = type == core::JobType::Stop ? resolve(name) : load_named(name);
   if (unit == nullptr)
     return Refusal{Refusal::Code::NoSuchUnit, "unit " + std::string{name} + " not found; nothing was changed"};
   introduce();
@@ -124,16 +134,10 @@ std::variant<core::JobId, Refusal> Manager::request_job(core::JobType type, std:
   return last_job_;
 }
 
-bool Manager::is_in_flight(core::JobId job) const {
-  for (const auto& unit : units_) {
-    const core::UnitRecord* const record = unit == nullptr ? nullptr : engine_.record(unit->id);
-    if (record != nullptr && record->job == job) return true;
-  }
-  return false;
-}
+bool Manager::is_in_flight(core::JobId job) const { return engine_.has_job(job); }
 
 std::optional<Refusal> Manager::reset_failed(std::string_view name) {
-  const SupervisedUnit* const unit = find(name);
+  const SupervisedUnit* const unit = resolve(name);
   if (unit == nullptr)
     return Refusal{Refusal::Code::NoSuchUnit, "unit " + std::string{name} + " not found; nothing was changed"};
   events_.emplace_back(core::FailureReset{unit->id});

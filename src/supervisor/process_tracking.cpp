@@ -14,7 +14,10 @@
 #include <map>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/errno_name.hpp"
+#include "os/clock.hpp"
 #include "os/file.hpp"
 #include "os/system.hpp"
 #include "wire/keeper_message.hpp"
@@ -29,9 +32,11 @@ namespace keeper = wire::keeper;
 constexpr int signal_rounds_max = 64;
 constexpr std::size_t proc_file_max = std::size_t{1} << 20;
 constexpr int parents_max = 4096;
+/// How long a process in the middle of an exec keeps every run from counting as empty. Bounded, so that none can hold us up by
+/// looking like that for good.
+constexpr base::Duration nameless_max = std::chrono::seconds{1};
 
-std::string read_at(int directory, const std::string& name) {
-  const UniqueFd file{sys::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC)};
+std::string read_all(const UniqueFd& file) {
   std::string text;
   char block[4096];
   while (file && text.size() < proc_file_max) {
@@ -40,6 +45,10 @@ std::string read_at(int directory, const std::string& name) {
     text.append(block, static_cast<std::size_t>(count));
   }
   return text;
+}
+
+std::string read_at(int directory, const std::string& name) {
+  return read_all(UniqueFd{sys::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC)});
 }
 
 bool write_at(int directory, const std::string& name, std::string_view text) {
@@ -136,7 +145,6 @@ std::optional<ProcEntry> look_up(pid_t pid) {
   return entry;
 }
 
-/// INVOCATION_ID of a process, as it is in its environment; zeros: none, or nothing we may read.
 /// The id in hexadecimal at `at`; zeros where there is none.
 std::array<std::uint8_t, 16> id_at(std::string_view text, std::size_t at) {
   std::array<std::uint8_t, 16> id{};
@@ -146,20 +154,28 @@ std::array<std::uint8_t, 16> id_at(std::string_view text, std::size_t at) {
   return id;
 }
 
-std::array<std::uint8_t, 16> invocation_of(pid_t pid) {
+struct Identity {
+  std::array<std::uint8_t, 16> invocation{};  ///< zeros: none, or nothing we may read
+  bool is_in_exec = false;                    ///< its new program has neither words nor an environment yet
+};
+
+Identity identity_of(pid_t pid) {
   const std::string process = "/proc/" + std::to_string(pid);
   const Result<std::string> environment = os::read_file(process + "/environ", proc_file_max);
   if (!environment) return {};
   constexpr std::string_view name = "INVOCATION_ID=";
   const std::size_t at = environment->starts_with(name) ? 0 : environment->find('\0' + std::string{name});
-  if (at != std::string::npos) return id_at(*environment, at + name.size() + (at == 0 ? 0 : 1));
+  if (at != std::string::npos) return {id_at(*environment, at + name.size() + (at == 0 ? 0 : 1))};
   // An executor has no environment yet: the id is its second argument.
   if (!environment->empty()) return {};
   const std::string words = os::read_file(process + "/cmdline", proc_file_max).value_or(std::string{});
+  if (words.empty()) return {{}, true};
   constexpr std::string_view executor{"perdure-executor\0", 17};
   const std::size_t second = words.starts_with(executor) ? words.find('\0', executor.size()) : std::string::npos;
-  return second == std::string::npos ? std::array<std::uint8_t, 16>{} : id_at(words, second + 1);
+  return {second == std::string::npos ? std::array<std::uint8_t, 16>{} : id_at(words, second + 1)};
 }
+
+std::array<std::uint8_t, 16> invocation_of(pid_t pid) { return identity_of(pid).invocation; }
 
 std::map<pid_t, ProcEntry> all_processes() {
   std::map<pid_t, ProcEntry> found;
@@ -206,8 +222,13 @@ std::string_view word_of(TrackingKind kind) noexcept {
 }
 
 std::string ProcessTracking::leaf_name(std::string_view unit, std::uint64_t run) {
-  constexpr std::size_t name_max = 255 - 22;  // of a directory, without "#" and the longest number
-  return std::string{unit.substr(0, name_max)} + '#' + std::to_string(run);
+  constexpr std::size_t name_max = 255 - 21;  // of a directory, without "#" and the longest number
+  if (unit.size() <= name_max) return std::string{unit} + '#' + std::to_string(run);
+  // What two long names differ in may be what was cut: a hash of the whole keeps them apart.
+  std::uint64_t sum = 14695981039346656037U;  // FNV-1a
+  for (const char c : unit) sum = (sum ^ static_cast<unsigned char>(c)) * 1099511628211U;
+  const std::string hash = fmt::format("{:016x}", sum);
+  return std::string{unit.substr(0, name_max - 1 - hash.size())} + '~' + hash + '#' + std::to_string(run);
 }
 
 ProcessTracking ProcessTracking::open(const TrackingOptions& options) {
@@ -330,7 +351,8 @@ bool ProcessTracking::is_empty(const RunProcesses& run) const {
     case TrackingKind::CgroupV1:
     case TrackingKind::BestEffort: break;
   }
-  return members(run).empty();
+  const bool is_none_found = members(run).empty();
+  return is_none_found && !has_nameless_;
 }
 
 /// All descendants of the keeper, found once per round of the loop: a look through /proc costs milliseconds.
@@ -351,16 +373,29 @@ const ProcessTracking::Snapshot& ProcessTracking::snapshot() const {
   if (snapshot_) return *snapshot_;
   snapshot_ = std::make_shared<Snapshot>();
   const std::map<pid_t, ProcEntry> processes = all_processes();
+  // Who is in the middle of an exec cannot be asked whose it is, and will say so when asked again.
+  const base::Instant now = os::monotonic_now();
+  std::map<pid_t, base::Instant> nameless;
+  has_nameless_ = false;
   for (const auto& [pid, entry] : processes) {
     if (entry.state == 'Z' || entry.state == 'X' || pid == keeper_ || pid == ::getpid()) continue;
-    Snapshot::Member member{entry, invocation_of(pid)};
-    if (descends_from(processes, pid, keeper_)) {
+    const bool is_descendant = descends_from(processes, pid, keeper_);
+    const Identity identity = identity_of(pid);
+    if (is_descendant && identity.is_in_exec) {
+      const auto known = nameless_.find(pid);
+      const base::Instant since = known == nameless_.end() ? now : known->second;
+      has_nameless_ = has_nameless_ || now - since < nameless_max;
+      nameless.emplace(pid, since);
+    }
+    Snapshot::Member member{entry, identity.invocation};
+    if (is_descendant) {
       snapshot_->by_session.emplace(entry.session, pid);
       snapshot_->by_parent.emplace(entry.parent, pid);
     }
     if (member.invocation != std::array<std::uint8_t, 16>{}) snapshot_->by_invocation[member.invocation].push_back(pid);
     snapshot_->living.emplace(pid, member);
   }
+  nameless_ = std::move(nameless);
   return *snapshot_;
 }
 
@@ -381,10 +416,15 @@ std::vector<pid_t> ProcessTracking::members(const RunProcesses& run) const {
   };
   if (run.main > 1) {
     // It counts as itself only while we hold it.
-    if (run.main_pidfd >= 0 && all.living.contains(run.main) && !is_of_another_run(run.main)) add(run.main);
-    const auto [first, last] = all.by_session.equal_range(run.main);
-    for (auto member = first; member != last; ++member) {
-      if (!is_of_another_run(member->second)) add(member->second);
+    const auto leader = all.living.find(run.main);
+    const bool leads = leader != all.living.end();
+    if (run.main_pidfd >= 0 && leads && !is_of_another_run(run.main)) add(run.main);
+    // A number stays taken while a session has it: a leader that lives, and is neither held nor of this run, has it anew.
+    if (!leads || run.main_pidfd >= 0 || leader->second.invocation == run.invocation) {
+      const auto [first, last] = all.by_session.equal_range(run.main);
+      for (auto member = first; member != last; ++member) {
+        if (!is_of_another_run(member->second)) add(member->second);
+      }
     }
   }
   if (const auto same = all.by_invocation.find(run.invocation); same != all.by_invocation.end()) {
@@ -393,6 +433,19 @@ std::vector<pid_t> ProcessTracking::members(const RunProcesses& run) const {
   for (std::size_t i = 0; i < found.size(); ++i) {  // it grows by what it finds
     const auto [first, last] = all.by_parent.equal_range(found[i]);
     for (auto child = first; child != last; ++child) add(child->second);
+  }
+  return found;
+}
+
+std::vector<NamedProcess> ProcessTracking::named(const RunProcesses& run, std::size_t most) const {
+  std::vector<NamedProcess> found;
+  for (const pid_t pid : members(run)) {
+    if (found.size() == most) break;
+    std::string name = os::read_file("/proc/" + std::to_string(pid) + "/comm", 64).value_or("?");
+    if (name.ends_with('\n')) name.pop_back();
+    std::replace_if(
+        name.begin(), name.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    found.push_back({pid, std::move(name)});
   }
   return found;
 }
@@ -437,37 +490,47 @@ std::size_t ProcessTracking::signal_all(const RunProcesses& run, int signal) con
     sys::pidfd_send_signal(pidfd, signal);
     if (signal == SIGTERM || signal == SIGHUP) sys::pidfd_send_signal(pidfd, SIGCONT);
   };
+  UniqueFd procs;
+  if (kind_ != TrackingKind::BestEffort)
+    procs.reset(sys::openat(directory_.get(), (std::string{run.leaf} + "/cgroup.procs").c_str(), O_RDONLY | O_CLOEXEC));
+  const auto look = [&] {
+    if (kind_ == TrackingKind::BestEffort) return members(run);
+    return procs && sys::lseek(procs.get(), 0, SEEK_SET) == 0 ? numbers_in(read_all(procs)) : std::vector<pid_t>{};
+  };
+  // One more look through /proc for each of a thousand services that stop together would take minutes: what escapes the first is
+  // met by the kill, which looks to the last.
+  const bool to_the_last = kind_ != TrackingKind::BestEffort || signal == SIGKILL || signal == SIGSTOP;
   std::vector<pid_t> done;
   for (int round = 0; round < signal_rounds_max; ++round) {
-    bool found_new = false;
-    for (const pid_t pid : members(run)) {
+    bool is_moving = false;
+    for (const pid_t pid : look()) {
       if (std::find(done.begin(), done.end(), pid) != done.end()) continue;
-      done.push_back(pid);
       if (pid == run.main && run.main_pidfd >= 0) {
         send(run.main_pidfd);  // its own since its birth: no second look is needed
-        found_new = true;
-        continue;
+      } else {
+        // Opened first, then looked at again: a number that has passed to a stranger meanwhile is not of this run.
+        const UniqueFd pidfd = open_pidfd(pid);
+        is_moving = is_moving || pidfd;
+        if (!pidfd || !still_belongs(run, pid)) continue;
+        send(pidfd.get());
       }
-      // Opened first, then looked at again: a number that has passed to a stranger meanwhile is not of this run.
-      const UniqueFd pidfd = open_pidfd(pid);
-      if (!pidfd || !still_belongs(run, pid)) continue;
-      found_new = true;
-      send(pidfd.get());
+      is_moving = true;
+      done.push_back(pid);
     }
-    if (!found_new) break;
-    // One more look through /proc for each of a thousand services that stop together would take minutes: what escapes this round
-    // is met by the kill, which looks again.
-    if (kind_ == TrackingKind::BestEffort && signal != SIGKILL) break;
+    if (!to_the_last || (!is_moving && !has_nameless_)) break;
     look_again();
   }
   return done.size();
 }
 
+/// Without a kill in one stroke, all are stopped first: who stands still has no more children.
 std::size_t ProcessTracking::kill_all(const RunProcesses& run) const {
   if (kind_ == TrackingKind::CgroupV2) {
     const std::size_t count = members(run).size();
     if (write_at(directory_.get(), std::string{run.leaf} + "/cgroup.kill", "1")) return count;  // Linux 5.14
   }
+  signal_all(run, SIGSTOP);
+  look_again();
   return signal_all(run, SIGKILL);
 }
 
@@ -514,8 +577,8 @@ void ProcessTracking::close_down() {
   sys::rmdir(path_.c_str());
 }
 
-void ProcessTracking::thaw() const {
-  if (kind_ == TrackingKind::CgroupV2) write_at(directory_.get(), "cgroup.freeze", "0");
+void ProcessTracking::thaw(std::string_view leaf) const {
+  if (kind_ == TrackingKind::CgroupV2) write_at(directory_.get(), std::string{leaf} + "/cgroup.freeze", "0");
 }
 
 int ProcessTracking::watch(std::string_view leaf) {

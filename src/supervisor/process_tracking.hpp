@@ -17,12 +17,14 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/time.hpp"
 #include "perdure/result.hpp"
 #include "perdure/unique_fd.hpp"
 
@@ -47,6 +49,11 @@ struct RunProcesses {
   int main_pidfd = -1;  ///< of main; -1: none
 };
 
+struct NamedProcess {
+  pid_t pid = 0;
+  std::string name{};  ///< comm of proc_pid_comm(5); what no terminal should see is "?"
+};
+
 /// Where a process of a run is to be born.
 struct Birthplace {
   UniqueFd fd{};                  ///< none: nowhere special
@@ -65,7 +72,7 @@ class ProcessTracking {
   /// Below the cgroup root ("/user.slice/perdure-1a2b"); empty where there is none.
   [[nodiscard]] const std::string& path() const noexcept { return shown_path_; }
 
-  /// "web.service#12": never used for another run.
+  /// "web.service#12": of one run among all that are alive at the same time.
   static std::string leaf_name(std::string_view unit, std::uint64_t run);
   /// Whether clone3(CLONE_INTO_CGROUP) has been found not to work here: children enter by themselves from now on.
   void enter_by_procs() noexcept { birth_by_procs_ = true; }
@@ -81,6 +88,8 @@ class ProcessTracking {
   std::size_t signal_all(const RunProcesses& run, int signal) const;
   /// SIGKILL to all at once.
   std::size_t kill_all(const RunProcesses& run) const;
+  /// The run's processes as a person knows them, `most` at most.
+  [[nodiscard]] std::vector<NamedProcess> named(const RunProcesses& run, std::size_t most) const;
   /// Whether the process is one of the run's.
   [[nodiscard]] bool contains(const RunProcesses& run, pid_t pid) const;
   /// The process of the run that leads a session, as every main process does at first, or is about to; 0: none.
@@ -93,8 +102,8 @@ class ProcessTracking {
   [[nodiscard]] std::vector<std::string> leaves() const;
   /// Removes the instance's directory, after everything has stopped.
   void close_down();
-  /// A frozen ancestor would hold up the keeper: thaws our directory.
-  void thaw() const;
+  /// Somebody may have frozen the leaf: who is born into it holds up the keeper until it is thawed.
+  void thaw(std::string_view leaf) const;
 
   // Being told that a leaf has become empty: an inotify descriptor; for kinds without it, fd() is -1 and is_empty() is asked again.
   [[nodiscard]] int fd() const noexcept { return inotify_.get(); }
@@ -119,6 +128,8 @@ class ProcessTracking {
   std::string shown_path_{};
   std::string own_leaf_{};
   mutable std::shared_ptr<Snapshot> snapshot_{};
+  mutable std::map<pid_t, base::Instant> nameless_{};  ///< in the middle of an exec, and since when they were seen so
+  mutable bool has_nameless_ = false;
   UniqueFd directory_{};
   UniqueFd inotify_{};
   pid_t keeper_ = 0;

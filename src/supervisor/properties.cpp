@@ -89,6 +89,8 @@ constexpr std::array instance_properties{
     InstanceProperty{"KeeperPID", [](JsonText& j, const InstanceFacts& f) { j.number(f.keeper_pid); }},
     InstanceProperty{"ManagerPID", [](JsonText& j, const InstanceFacts& f) { j.number(f.manager_pid); }},
     InstanceProperty{"ManagerRestarts", [](JsonText& j, const InstanceFacts& f) { j.number(f.manager_restarts); }},
+    InstanceProperty{"OrphansReaped", [](JsonText& j, const InstanceFacts& f) { j.number(f.orphans_reaped); }},
+    InstanceProperty{"KeeperLocked", [](JsonText& j, const InstanceFacts& f) { j.boolean(f.keeper_is_locked); }},
     InstanceProperty{"NServices", [](JsonText& j, const InstanceFacts& f) { j.number(f.units); }},
     InstanceProperty{"NActive", [](JsonText& j, const InstanceFacts& f) { j.number(f.active); }},
     InstanceProperty{"NFailedUnits", [](JsonText& j, const InstanceFacts& f) { j.number(f.failed); }},

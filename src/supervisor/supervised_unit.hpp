@@ -24,17 +24,22 @@
 
 namespace perdure::supervisor {
 
-/// One activation: its descriptors, and what is known of its main process.
-struct Run {
-  std::uint64_t number = 0;
-  std::uint32_t spawn = 0;
-  pid_t pid = 0;  ///< of the main process; 0: none was made yet
-  UniqueFd pidfd{};
-  UniqueFd log{};   ///< read end of the pipe
-  UniqueFd gate{};  ///< read end; its end means that the program was executed
+/// What is known of a run's main process; of the last one it outlives the run.
+struct MainProcess {
+  std::uint64_t run = 0;
+  pid_t pid = 0;  ///< 0: none was made yet
   std::array<std::uint8_t, 16> invocation{};
   Timestamp started{};
   Timestamp exited{};
+  std::uint64_t log_pipe = 0;  ///< its inode; 0: none
+};
+
+/// One activation: its descriptors, and what is known of its main process.
+struct Run : MainProcess {
+  std::uint32_t spawn = 0;
+  UniqueFd pidfd{};
+  UniqueFd log{};   ///< read end of the pipe
+  UniqueFd gate{};  ///< read end; says whether the program was executed
   std::optional<core::Exit> exit{};
   bool setup_failed = false;  ///< it never became the program
   logbook::PipePacing pacing{};
@@ -43,6 +48,8 @@ struct Run {
   bool told_empty = false;
   bool log_is_polled = false;  ///< the pipe is in the poller's set
   bool is_released = false;    ///< waits only for its last log bytes to be written
+  bool is_killed = false;      ///< all of it got SIGKILL
+  std::uint8_t looks = 0;      ///< at whether it is empty, in a row
 };
 
 struct SupervisedUnit {
@@ -53,19 +60,23 @@ struct SupervisedUnit {
   std::string load_error{};
   std::vector<std::string> remarks{};
   std::string last_failure{};  ///< why the last start or run went wrong, one line
+  std::string log_trouble{};   ///< why its output cannot be recorded at present, one line
   LoadState load_state = LoadState::NotFound;
   core::ServiceType type = core::ServiceType::Simple;
   core::RestartWhen restart = core::RestartWhen::No;
   Launch launch{};
   std::vector<std::unique_ptr<Run>> runs{};  ///< the present one last
   std::unique_ptr<logbook::UnitLog> log{};   ///< made with the first byte
+  MainProcess last{};                        ///< of the last run that has been released
+  base::Instant telling_since{};             ///< of the lines about its endings, which are told a few at a time
+  std::uint32_t told = 0;
   Timestamp state_change{};
   Timestamp active_enter{};
   Timestamp inactive_enter{};
 
   [[nodiscard]] Run* find_run(std::uint64_t number) const noexcept {
     for (const auto& run : runs) {
-      if (run->number == number) return run.get();
+      if (run->run == number) return run.get();
     }
     return nullptr;
   }

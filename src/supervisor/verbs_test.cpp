@@ -125,6 +125,16 @@ TEST_F(VerbsTest, WithoutAUnitTheInstanceTellsOfItself) {
   EXPECT_EQ(ask("status").message, "degraded");
 }
 
+TEST_F(VerbsTest, WhatTheKeeperCountsAndCouldNotDoIsAProperty) {
+  const auto told = [this] {
+    return data(R"({"verb":"show","properties":["OrphansReaped","KeeperLocked"]})").at("instance");
+  };
+  EXPECT_EQ(told(), Json::parse(R"({"OrphansReaped":0,"KeeperLocked":true})"));
+  instance.known().orphans_reaped = 20'000;
+  instance.known().keeper_is_locked = false;
+  EXPECT_EQ(told(), Json::parse(R"({"OrphansReaped":20000,"KeeperLocked":false})"));
+}
+
 TEST_F(VerbsTest, AJobIsAnsweredWhenItEnds) {
   send(R"({"verb":"start","units":["web.service","db.service"]})");
   EXPECT_THAT(answers, IsEmpty());
