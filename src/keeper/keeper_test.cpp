@@ -677,7 +677,7 @@ TEST_F(KeeperTest, AFullTableRefusesBeforeAnythingIsStarted) {
 TEST_F(KeeperTest, AnAdoptedDescendantIsTrackedWithItsExactEnd) {
   manager.spawn(web, shell("/bin/sleep 1000 & exit 0"));
   manager.await_end(web);
-  ASSERT_THAT(services(), SizeIs(1));
+  ASSERT_TRUE(eventually([&] { return services().size() == 1; })) << "the end is told before the zombie is reaped";
   const pid_t orphan = services()[0];
   const UniqueFd pidfd{os::sys::pidfd_open(orphan, 0)};
   const Key key{1, 7, 2};

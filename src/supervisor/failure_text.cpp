@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "base/errno_name.hpp"
 #include "perdure/result.hpp"
 
 namespace perdure::supervisor {
@@ -12,10 +13,10 @@ std::string setup_failure_text(wire::Step step, int error, const std::string& pr
     const std::string why = why_not_executed(error, program, rights);
     return why.empty() ? text : text + ": " + why;
   }
-  const std::string text = Error::from_errno(error, "start", program).message();
   if (error == ETIMEDOUT)
     return "cannot start " + program + ": the set-up timed out at the step \"" + wire::step_words(step) + "\" (ETIMEDOUT)";
-  return text + " at the step \"" + wire::step_words(step) + "\"";
+  return "cannot start " + program + ": the step \"" + wire::step_words(step) + "\" failed: " + base::errno_words(error) +
+         " (" + std::string{base::errno_name(error)} + ")";
 }
 
 }  // namespace perdure::supervisor

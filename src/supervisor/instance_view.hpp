@@ -102,8 +102,12 @@ class InstanceView {
   InstanceView& operator=(const InstanceView&) = delete;
   virtual ~InstanceView() = default;
 
+  enum class Detail : std::uint8_t {
+    Known,       ///< what is in memory
+    WithProcess  ///< remarks tell also what /proc says of the main process
+  };
   /// None: no such unit.
-  [[nodiscard]] virtual std::optional<UnitStatus> unit(std::string_view name) const = 0;
+  [[nodiscard]] virtual std::optional<UnitStatus> unit(std::string_view name, Detail detail) const = 0;
   /// Shows the units whose names come after `after` ("": all), in the order of their names' bytes, until `visit` says false.
   virtual void visit_units(std::string_view after, const std::function<bool(const UnitStatus&)>& visit) const = 0;
   [[nodiscard]] virtual InstanceFacts facts() const = 0;

@@ -25,7 +25,7 @@ namespace perdure::supervisor {
 
 /// What the shell adds to the core's record: whom the record is about, should the keeper be gone too.
 struct ProcessMark {
-  std::int32_t pid = 0;           ///< 0: none known
+  std::int32_t pid = 0;  ///< 0: none known
   std::array<std::uint8_t, 16> invocation{};
   std::uint64_t log_pipe = 0;  ///< the inode of the pipe that it was given to write to; 0: none
   friend bool operator==(const ProcessMark&, const ProcessMark&) = default;

@@ -139,7 +139,7 @@ class Manager : private InstanceView {
   logbook::UnitLog& log_of(SupervisedUnit& unit);
 
   // manager_view.cpp: InstanceView
-  [[nodiscard]] std::optional<UnitStatus> unit(std::string_view name) const override;
+  [[nodiscard]] std::optional<UnitStatus> unit(std::string_view name, Detail detail) const override;
   void visit_units(std::string_view after, const std::function<bool(const UnitStatus&)>& visit) const override;
   [[nodiscard]] InstanceFacts facts() const override;
   std::variant<core::JobId, Refusal> request_job(core::JobType type, std::string_view unit) override;
@@ -147,6 +147,7 @@ class Manager : private InstanceView {
   std::optional<Refusal> reset_failed(std::string_view unit) override;
   void shut_down() override;
   [[nodiscard]] UnitStatus status_of(const SupervisedUnit& unit) const;
+  void remark_on_process(const Run& run, UnitStatus& status) const;
   std::string_view hold(std::string text) const;
 
   [[nodiscard]] SupervisedUnit* find(core::UnitId id) const;

@@ -56,6 +56,16 @@ bool is_for_want_of_resources(int error) {
          error == EBUSY;
 }
 
+/// "sleep (12), sh (13)"
+std::string names_of(const std::vector<NamedProcess>& processes) {
+  std::string names;
+  for (const NamedProcess& process : processes) {
+    if (!names.empty()) names += ", ";
+    names += process.name + " (" + std::to_string(process.pid) + ')';
+  }
+  return names;
+}
+
 template <class... Cases>
 struct Overloaded : Cases... {
   using Cases::operator()...;
@@ -241,12 +251,13 @@ void Manager::take_spawned(const keeper::Header& header, const keeper::Entry& en
                                 error}
                         : Error::from_errno(error, "start", unit->launch.program);
     unit->last_failure = why.message();
-    say(unit->name + ": " + why.message());
+    const bool is_tried_again = is_for_want_of_resources(error) && !is_full;
+    say(unit->name + ": " + why.message() + (is_tried_again ? "; tried again" : "; not started"));
     forget_log(*run);
     run->gate.reset();
     if (!tracking_.remove(leaf)) remove_leaf(leaf);
-    events_.emplace_back(core::SpawnFailed{
-        key, is_for_want_of_resources(error) && !is_full ? core::SpawnProblem::Resource : core::SpawnProblem::Permanent});
+    events_.emplace_back(
+        core::SpawnFailed{key, is_tried_again ? core::SpawnProblem::Resource : core::SpawnProblem::Permanent});
     return;
   }
   run->pid = entry.pid;
@@ -288,7 +299,12 @@ void Manager::send_signal(const core::SendSignal& order) {
   const Run* const run = unit == nullptr ? nullptr : unit->find_run(order.key.run);
   if (run == nullptr) return;
   if (order.target == core::SignalTarget::All) {
-    tracking_.signal_all(processes(*run, ProcessTracking::leaf_name(unit->name, run->run)), order.signal);
+    const std::string leaf = ProcessTracking::leaf_name(unit->name, run->run);
+    if (run->exit) {
+      const std::string left = names_of(tracking_.named(processes(*run, leaf), named_processes_max));
+      if (!left.empty()) say(unit->name + ": its main process left others behind, which are told to end: " + left);
+    }
+    tracking_.signal_all(processes(*run, leaf), order.signal);
     return;
   }
   if (!run->pidfd || run->exit) return;
@@ -308,8 +324,7 @@ void Manager::kill_run(const core::RunKey& key) {
   if (count == 0) return;
   std::string line =
       unit->name + ": " + std::to_string(count) + (count == 1 ? " process was" : " processes were") + " killed with SIGKILL";
-  for (std::size_t i = 0; i < found.size(); ++i)
-    line += (i == 0 ? ": " : ", ") + found[i].name + " (" + std::to_string(found[i].pid) + ')';
+  if (!found.empty()) line += ": " + names_of(found);
   if (count > found.size() && !found.empty()) line += ", …";
   say(line);
 }
@@ -486,7 +501,7 @@ void Manager::announce(const core::AnnounceState& change) {
   unit->state_change = now;
   if (change.to == core::ServiceState::Running) {
     unit->active_enter = now;
-    unit->last_failure.clear();
+    if (const Run* const run = unit->last_run(); run != nullptr && !run->exit) unit->last_failure.clear();
   }
   if (change.to == core::ServiceState::Dead || change.to == core::ServiceState::Failed ||
       change.to == core::ServiceState::AutoRestart)
@@ -501,9 +516,10 @@ void Manager::announce(const core::AnnounceState& change) {
   if (++unit->told > told_max && change.to != core::ServiceState::Failed) return;
   std::string line = unit->name + ": ";
   const Run* const run = unit->last_run();
-  if (run != nullptr && run->exit) {
-    const core::Exit& exit = *run->exit;
-    line += "main process " + std::to_string(run->pid);
+  const MainProcess& main = run != nullptr ? static_cast<const MainProcess&>(*run) : unit->last;
+  if (main.exit) {
+    const core::Exit& exit = *main.exit;
+    line += "main process " + std::to_string(main.pid);
     switch (exit.kind) {
       case core::ExitKind::Exited: line += " exited with " + std::to_string(exit.status); break;
       case core::ExitKind::Killed: line += " was killed by signal " + std::to_string(exit.status); break;

@@ -6,6 +6,7 @@
 
 #include "core/print.hpp"
 #include "os/clock.hpp"
+#include "os/file.hpp"
 #include "perdure/version.hpp"
 #include "supervisor/manager.hpp"
 
@@ -53,7 +54,7 @@ UnitStatus Manager::status_of(const SupervisedUnit& unit) const {
   status.job = record.job;
   status.job_type = record.job_type;
   const Run* const run = unit.last_run();
-  const MainProcess& main = run != nullptr ? *run : unit.last;
+  const MainProcess& main = run != nullptr ? static_cast<const MainProcess&>(*run) : unit.last;
   if (main.run != 0) {
     status.invocation_id = hold(hexadecimal(main.invocation));
     status.exec_main_pid = main.pid;
@@ -72,10 +73,33 @@ UnitStatus Manager::status_of(const SupervisedUnit& unit) const {
   return status;
 }
 
-std::optional<UnitStatus> Manager::unit(std::string_view name) const {
+std::optional<UnitStatus> Manager::unit(std::string_view name, Detail detail) const {
   const SupervisedUnit* const found = resolve(name);
   if (found == nullptr) return std::nullopt;
-  return status_of(*found);
+  UnitStatus status = status_of(*found);
+  const Run* const run = found->last_run();
+  if (detail == Detail::WithProcess && run != nullptr && !run->exit && run->pid > 1) remark_on_process(*run, status);
+  return status;
+}
+
+/// What somebody wonders about who finds a service that runs and does nothing.
+void Manager::remark_on_process(const Run& run, UnitStatus& status) const {
+  const std::string stat = os::read_file("/proc/" + std::to_string(run.pid) + "/stat", 4096).value_or(std::string{});
+  const std::size_t name_end = stat.rfind(')');  // proc_pid_stat(5)
+  const char state = name_end != std::string::npos && name_end + 2 < stat.size() ? stat[name_end + 2] : '?';
+  if (state == 'T' || state == 't') {
+    status.remarks.push_back(
+        hold("its main process is stopped by a signal; \"kill -CONT " + std::to_string(run.pid) + "\" lets it go on"));
+  }
+  if (state == 'D' && status.active_state == "deactivating") {
+    const std::string place = os::read_file("/proc/" + std::to_string(run.pid) + "/wchan", 256).value_or(std::string{});
+    status.remarks.push_back(hold("its main process is stuck in the kernel (state D" +
+                                  (place.empty() || place == "0" ? "" : ", " + place) +
+                                  "): no signal ends it before that call returns"));
+  }
+  const SupervisedUnit* const unit = find(status.name);
+  if (unit != nullptr && unit->launch.has_log && !run.log)
+    status.remarks.emplace_back("it has closed its standard output and error: nothing that it writes is recorded");
 }
 
 void Manager::visit_units(std::string_view after, const std::function<bool(const UnitStatus&)>& visit) const {
@@ -109,6 +133,12 @@ InstanceFacts Manager::facts() const {
   facts.state_dir = options_.state_dir;
   facts.log_dir = options_.log_dir;
   for (const std::string& note : notes_) facts.degraded.push_back(note);
+  const auto is_in_trouble = [](const auto& known) { return !known.second->log_trouble.empty(); };
+  if (const auto count = std::count_if(by_name_.begin(), by_name_.end(), is_in_trouble); count > 0) {
+    facts.degraded.push_back(hold("the output of " + std::to_string(count) + (count == 1 ? " service" : " services") +
+                                  " cannot be recorded at present and waits in its pipe; see the Remarks of " +
+                                  std::find_if(by_name_.begin(), by_name_.end(), is_in_trouble)->second->name));
+  }
   if (!facts.keeper_is_locked)
     facts.degraded.push_back(
         "the keeper's memory is not locked: RLIMIT_MEMLOCK is too low for it; under memory pressure, ends and starts may be "

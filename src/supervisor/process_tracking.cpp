@@ -177,25 +177,41 @@ Identity identity_of(pid_t pid) {
 
 std::array<std::uint8_t, 16> invocation_of(pid_t pid) { return identity_of(pid).invocation; }
 
-std::map<pid_t, ProcEntry> all_processes() {
-  std::map<pid_t, ProcEntry> found;
-  DIR* const proc = sys::opendir("/proc");
-  if (proc == nullptr) return found;
-  while (const dirent* const entry = ::readdir(proc)) {
-    pid_t pid = 0;
-    const char* const end = entry->d_name + std::strlen(entry->d_name);
-    if (std::from_chars(entry->d_name, end, pid).ptr != end || pid <= 1) continue;
-    if (const auto known = look_up(pid)) found.emplace(pid, *known);
+struct SeenProcess {
+  ProcEntry entry{};
+  Identity identity{};
+};
+using Processes = std::map<pid_t, SeenProcess>;
+
+/// Everything in /proc. Who has gone between being listed and being looked at may have left a child that was not listed: the list
+/// is read again, for what is new in it, until nobody is missed.
+Processes all_processes() {
+  constexpr int passes_max = 16;
+  Processes found;
+  bool is_settled = false;
+  for (int pass = 0; pass < passes_max && !is_settled; ++pass) {
+    is_settled = true;
+    DIR* const proc = sys::opendir("/proc");
+    if (proc == nullptr) return found;
+    while (const dirent* const entry = ::readdir(proc)) {
+      pid_t pid = 0;
+      const char* const end = entry->d_name + std::strlen(entry->d_name);
+      if (std::from_chars(entry->d_name, end, pid).ptr != end || pid <= 1 || found.contains(pid)) continue;
+      const auto known = look_up(pid);
+      const bool is_alive = known && known->state != 'Z' && known->state != 'X';
+      is_settled = is_settled && is_alive == known.has_value();
+      if (is_alive) found.emplace(pid, SeenProcess{*known, identity_of(pid)});
+    }
+    ::closedir(proc);
   }
-  ::closedir(proc);
   return found;
 }
 
-bool descends_from(const std::map<pid_t, ProcEntry>& processes, pid_t pid, pid_t ancestor) {
+bool descends_from(const Processes& processes, pid_t pid, pid_t ancestor) {
   for (int steps = 0; steps < parents_max; ++steps) {
     const auto entry = processes.find(pid);
     if (entry == processes.end()) return false;
-    pid = entry->second.parent;
+    pid = entry->second.entry.parent;
     if (pid == ancestor) return true;
     if (pid <= 1) return false;
   }
@@ -286,9 +302,9 @@ bool ProcessTracking::use_directory(const std::string& base, const TrackingOptio
   const std::vector<pid_t> inside = numbers_in(read_at(directory_.get(), procs));
   bool moved = true;
   for (const pid_t pid : {options.keeper, ::getpid()}) {
-    if (pid > 0 && std::find(inside.begin(), inside.end(), pid) == inside.end()) {
-      moved = write_at(directory_.get(), procs, std::to_string(pid)) && moved;
-    }
+    if (pid <= 0 || std::find(inside.begin(), inside.end(), pid) != inside.end()) continue;
+    // A keeper that is gone has no place to be moved to.
+    moved = (write_at(directory_.get(), procs, std::to_string(pid)) || errno == ESRCH) && moved;
   }
   if (!moved) {
     const int error = errno;
@@ -372,15 +388,15 @@ void ProcessTracking::look_again() const { snapshot_.reset(); }
 const ProcessTracking::Snapshot& ProcessTracking::snapshot() const {
   if (snapshot_) return *snapshot_;
   snapshot_ = std::make_shared<Snapshot>();
-  const std::map<pid_t, ProcEntry> processes = all_processes();
+  const Processes processes = all_processes();
   // Who is in the middle of an exec cannot be asked whose it is, and will say so when asked again.
   const base::Instant now = os::monotonic_now();
   std::map<pid_t, base::Instant> nameless;
   has_nameless_ = false;
-  for (const auto& [pid, entry] : processes) {
-    if (entry.state == 'Z' || entry.state == 'X' || pid == keeper_ || pid == ::getpid()) continue;
+  for (const auto& [pid, seen] : processes) {
+    const auto& [entry, identity] = seen;
+    if (pid == keeper_ || pid == ::getpid()) continue;
     const bool is_descendant = descends_from(processes, pid, keeper_);
-    const Identity identity = identity_of(pid);
     if (is_descendant && identity.is_in_exec) {
       const auto known = nameless_.find(pid);
       const base::Instant since = known == nameless_.end() ? now : known->second;

@@ -32,15 +32,15 @@ struct MainProcess {
   Timestamp started{};
   Timestamp exited{};
   std::uint64_t log_pipe = 0;  ///< its inode; 0: none
+  std::optional<core::Exit> exit{};
 };
 
 /// One activation: its descriptors, and what is known of its main process.
 struct Run : MainProcess {
   std::uint32_t spawn = 0;
   UniqueFd pidfd{};
-  UniqueFd log{};   ///< read end of the pipe
-  UniqueFd gate{};  ///< read end; says whether the program was executed
-  std::optional<core::Exit> exit{};
+  UniqueFd log{};             ///< read end of the pipe
+  UniqueFd gate{};            ///< read end; says whether the program was executed
   bool setup_failed = false;  ///< it never became the program
   logbook::PipePacing pacing{};
   int watch = -1;           ///< of ProcessTracking

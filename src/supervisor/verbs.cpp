@@ -102,9 +102,11 @@ Reply describe_units(const InstanceView& instance, const std::vector<std::string
   JsonText json;
   std::string text;
   const std::string* missing = nullptr;
+  const bool has_remarks = wanted.empty() || std::find(wanted.begin(), wanted.end(), "Remarks") != wanted.end();
+  const auto detail = has_remarks ? InstanceView::Detail::WithProcess : InstanceView::Detail::Known;
   json.begin_object().key("units").begin_array();
   for (const std::string& name : units) {
-    const auto known = instance.unit(name);
+    const auto known = instance.unit(name, detail);
     if (!known && missing == nullptr) missing = &name;
     const UnitStatus unit = known ? *known : absent(name);
     put_unit(json, unit, wanted);
@@ -158,7 +160,8 @@ Reply reset_failed(InstanceView& instance, std::vector<std::string> units) {
     });
   }
   for (const std::string& unit : units) {
-    if (!instance.unit(unit)) return refused({"no-such-unit", not_found(unit) + " Nothing was changed.", unit});
+    if (!instance.unit(unit, InstanceView::Detail::Known))
+      return refused({"no-such-unit", not_found(unit) + " Nothing was changed.", unit});
   }
   for (const std::string& unit : units) {
     if (auto refusal = instance.reset_failed(unit)) {

@@ -43,7 +43,7 @@ class FakeInstance : public InstanceView {
   void next_job(core::JobId job) { next_ = job; }
   void put_in_flight(core::JobId job) { in_flight_.insert(job); }
 
-  [[nodiscard]] std::optional<UnitStatus> unit(std::string_view name) const override {
+  [[nodiscard]] std::optional<UnitStatus> unit(std::string_view name, Detail /*detail*/) const override {
     const auto found = units_.find(name);
     return found == units_.end() ? std::nullopt : std::optional{found->second};
   }

@@ -55,6 +55,12 @@ bool descends(const std::map<pid_t, pid_t>& all, pid_t pid) {
   return false;
 }
 
+std::string lines_of(const json& strings) {
+  std::string lines;
+  for (const json& line : strings) lines += line.get<std::string>() + '\n';
+  return lines;
+}
+
 }  // namespace
 
 std::vector<pid_t> descendants() {
@@ -76,14 +82,22 @@ bool signal_descendant(pid_t pid, int number) {
 void end_descendants() {
   (void)eventually([] {
     const auto left = descendants();
-    for (const pid_t pid : left) signal_descendant(pid, SIGKILL);
+    // Stopped first, so that nobody starts another one, or takes the place of one that has been killed.
+    for (const int number : {SIGSTOP, SIGKILL}) {
+      for (const pid_t pid : left) signal_descendant(pid, number);
+    }
     while (::waitpid(-1, nullptr, WNOHANG) > 0) {
     }
     return left.empty();
   });
 }
 
-Instance::Instance(Owner owner, Parent parent) : owner_(owner), parent_(parent) {
+bool has_nobody(const Instance& instance, const Service& service) {
+  return TruthFile::open(instance.path("truth/" + service.name)).lock();
+}
+
+Instance::Instance(Owner owner, Parent parent, InstanceOptions options)
+    : owner_(owner), parent_(parent), options_(std::move(options)) {
   perdure::testing::adopt_orphans();
   for (const char* name : {"units", "truth"}) fs::create_directory(dir_ / name);
   if (owner_ == Owner::Nobody) {
@@ -97,6 +111,7 @@ Instance::~Instance() {
   client_.reset();
   end_descendants();
   process_.reset();
+  former_.clear();
   static_cast<void>(leftovers());
 }
 
@@ -109,11 +124,21 @@ Service& Instance::add(const std::string& name, const std::string& mode, const s
   const std::size_t unit_part = settings.find("[Service]\n");
   if (unit_part != std::string::npos) text += settings.substr(0, unit_part);
   text += "[Service]\nTimeoutStopSec=20\nExecStart=" SERVICE_PROBE " " + mode + ' ' + truth;
-  if (mode == "log" || mode == "crash") text += ' ' + std::to_string(seed);
+  if (mode == "log" || mode == "crash" || mode == "bytes") text += ' ' + std::to_string(seed);
   if (!words.empty()) text += ' ' + words;
   text += '\n' + (unit_part == std::string::npos ? settings : settings.substr(unit_part + 10));
   perdure::testing::write_file(dir_ / ("units/" + name), text);
   return services_.back();
+}
+
+void Instance::add_unit(const std::string& name, const std::string& text) {
+  perdure::testing::write_file(dir_ / ("units/" + name), text);
+}
+
+void Instance::restart() {
+  client_.reset();
+  former_.push_back(std::move(process_));
+  start();
 }
 
 void Instance::start() {
@@ -124,10 +149,13 @@ void Instance::start() {
     const std::string id = std::to_string(nobody);
     words.insert(words.end(), {"/usr/bin/setpriv", "--reuid=" + id, "--regid=" + id, "--clear-groups"});
   }
+  words.insert(words.end(), options_.under.begin(), options_.under.end());
   words.insert(words.end(), {PERDURE_PROGRAM, "run", "--runtime-dir=" + dir_ / "run", "--state-dir=" + dir_ / "state",
                              "--log-dir=" + dir_ / "log", "--unit-path=" + dir_ / "units"});
+  words.insert(words.end(), options_.run_options.begin(), options_.run_options.end());
   for (const Service& service : services_) words.push_back(service.name);
-  process_ = std::make_unique<perdure::testing::Process>(std::move(words));
+  process_ =
+      std::make_unique<perdure::testing::Process>(std::move(words), perdure::testing::ProcessOptions{.env = options_.env});
   const bool answers =
       eventually([&] { return process_->poll().has_value() || ask_once(R"({"verb":"ping"})").has_value(); });
   if (!answers || process_->poll()) throw std::runtime_error{"the instance does not start: " + process_->output()};
@@ -173,6 +201,16 @@ ShownUnit Instance::show(const std::string& unit) {
   return result;
 }
 
+json Instance::unit(const std::string& name) { return ask({{"verb", "show"}, {"units", {name}}}).at("units").at(0); }
+
+std::string Instance::remarks(const std::string& unit) {
+  return lines_of(ask({{"verb", "show"}, {"units", {unit}}}).at("units").at(0).at("Remarks"));
+}
+
+bool Instance::wait_for(const std::string& unit, std::string_view sub_state) {
+  return eventually([&] { return show(unit).sub_state == sub_state; });
+}
+
 std::int64_t Instance::number(const std::string& name) {
   return ask({{"verb", "show"}, {"properties", {name}}}).at("instance").at(name).get<std::int64_t>();
 }
@@ -180,8 +218,14 @@ std::string Instance::property(const std::string& name) {
   return ask({{"verb", "show"}, {"properties", {name}}}).at("instance").at(name).get<std::string>();
 }
 
-void Instance::carry_out(std::string_view verb, const std::vector<std::string>& units) {
-  ask({{"verb", verb}, {"units", units}, {"wait", true}});
+std::string Instance::degraded() {
+  return lines_of(ask({{"verb", "show"}, {"properties", {"Degraded"}}}).at("instance").at("Degraded"));
+}
+
+std::string Instance::carry_out(std::string_view verb, const std::vector<std::string>& units) {
+  const json answer = ask({{"verb", verb}, {"units", units}, {"wait", true}});
+  const json& job = answer.at("jobs").at(0);
+  return job.contains("result") ? job.at("result").get<std::string>() : answer.at("error").at("message").get<std::string>();
 }
 
 pid_t Instance::keeper() {
@@ -192,6 +236,10 @@ pid_t Instance::keeper() {
 
 perdure::ExitStatus Instance::stop() {
   signal_descendant(keeper(), SIGTERM);
+  return wait_for_end();
+}
+
+perdure::ExitStatus Instance::wait_for_end() {
   const perdure::ExitStatus status = process_->wait();
   client_.reset();
   return status;
@@ -212,8 +260,7 @@ std::string Instance::leftovers() {
     }
   }
   for (const Service& service : services_) {
-    const TruthFile truth = TruthFile::open(dir_ / ("truth/" + service.name));
-    if (!truth.lock()) left += service.name + " lives; ";
+    if (!has_nobody(*this, service)) left += service.name + " lives; ";
   }
   if (fs::exists(dir_ / "run/control.sock")) left += "control.sock; ";
   const perdure::UniqueFd lock{::open((dir_ / "run/lock").c_str(), O_RDONLY | O_CLOEXEC)};

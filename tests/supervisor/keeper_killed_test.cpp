@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "instance.hpp"
@@ -27,6 +28,8 @@ void kill_keepers(Owner owner, unsigned kills) {
     const auto manager = static_cast<pid_t>(instance.number("ManagerPID"));
     ASSERT_TRUE(signal_descendant(keeper, SIGKILL));
     ASSERT_TRUE(eventually([&] { return instance.number("KeeperPID") == manager; })) << instance.output();
+    EXPECT_TRUE(instance.wait_for_output("process " + std::to_string(manager) + " takes its place")) << instance.output();
+    EXPECT_THAT(instance.degraded(), ::testing::HasSubstr("the keeper was lost and has been replaced"));
     services.look(UnknownEnds::Allowed);
     const auto heir = static_cast<pid_t>(instance.number("ManagerPID"));
     ASSERT_TRUE(signal_descendant(heir, SIGKILL));

@@ -4,6 +4,14 @@
 //   crash TRUTH SEED MS       the same, and dies within MS milliseconds in one of many ways, unless the test has called for calm
 //   idle TRUTH [FILE WORD]    waits for SIGTERM; then appends WORD to FILE
 //   orphans TRUTH COUNT       leaves COUNT processes without a parent, which end; then as idle
+//   leave TRUTH COUNT         leaves COUNT processes without a parent, in sessions of their own; then as idle
+//   deaf TRUTH COUNT          the same, and no SIGTERM ends any of them
+//   exit TRUTH CODE [COUNT]   leaves COUNT such processes, says a line, and exits with CODE
+//   halt TRUTH                stops itself with SIGSTOP; then as idle
+//   mute TRUTH                says a line and closes its standard output and error; then as idle
+//   bytes TRUTH SEED COUNT    writes COUNT bytes and no newline; then as idle
+//   hop TRUTH COUNT           leaves COUNT processes, each of which leaves the next one after 5 ms; then as idle
+//   bomb TRUTH                forks for ever, and so do its children; counts the forks that fail
 //   attack TRUTH COUNT        sends process 1 what it must withstand, COUNT times over; then as idle
 //   init PROGRAM WORDS…       runs the program and reaps whatever becomes an orphan, until nobody is left
 #include <fcntl.h>
@@ -135,6 +143,48 @@ void leave_orphan(Truth& truth) {
   ::waitpid(child, nullptr, 0);
 }
 
+void leave_escapee(Truth& truth) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::setsid();
+    if (::fork() != 0) ::_exit(0);
+    ++truth.rounds;
+    work_until_stopped();
+    ::_exit(0);
+  }
+  ::waitpid(child, nullptr, 0);
+}
+void leave_escapees(Truth& truth, int count) {
+  for (int i = 0; i < count; ++i) leave_escapee(truth);
+}
+
+[[noreturn]] void hop(Truth& truth) {
+  for (;;) {
+    ::poll(nullptr, 0, 5);
+    if (::fork() != 0) ::_exit(0);
+    ++truth.rounds;
+  }
+}
+void leave_hoppers(Truth& truth, int count) {
+  handle_sigterm(SIG_DFL);
+  for (int i = 0; i < count; ++i) {
+    if (::fork() == 0) hop(truth);
+  }
+  handle_sigterm(on_sigterm);
+}
+
+/// Any of its processes goes on alone, and only SIGKILL for all of them ends it. Refuses where nothing would limit it.
+[[noreturn]] void explode(Truth& truth) {
+  rlimit limit{};
+  if (::geteuid() == 0 || ::getrlimit(RLIMIT_NPROC, &limit) != 0 || limit.rlim_cur > 200) ::_exit(91);
+  handle_sigterm(SIG_IGN);
+  for (;;) {
+    if (::fork() >= 0) continue;
+    ++truth.rounds;
+    ::poll(nullptr, 0, 1);
+  }
+}
+
 void attack_process_1(Truth& truth) {
   const auto init = static_cast<int>(::syscall(SYS_pidfd_open, 1, 0));
   if (init < 0) ::_exit(93);
@@ -170,6 +220,28 @@ int run(int count, char** words) {
     for (int i = 0; i < number(3); ++i) leave_orphan(*truth);
   } else if (mode == "attack") {
     for (int i = 0; i < number(3); ++i) attack_process_1(*truth);
+  } else if (mode == "leave") {
+    leave_escapees(*truth, number(3));
+  } else if (mode == "deaf") {
+    handle_sigterm(SIG_IGN);
+    leave_escapees(*truth, number(3));
+  } else if (mode == "exit") {
+    leave_escapees(*truth, number(4));
+    write_counted(*truth, "its last words\n");
+    exit_as(life, number(3));
+  } else if (mode == "halt") {
+    std::raise(SIGSTOP);
+  } else if (mode == "mute") {
+    write_counted(*truth, "what it said\n");
+    ::close(STDOUT_FILENO);
+    ::close(STDERR_FILENO);
+    ++truth->rounds;
+  } else if (mode == "bytes") {
+    write_counted(*truth, unbroken_stream(static_cast<std::uint32_t>(number(3)), static_cast<std::size_t>(number(4))));
+  } else if (mode == "hop") {
+    leave_hoppers(*truth, number(3));
+  } else if (mode == "bomb") {
+    explode(*truth);
   } else if (mode == "idle") {
     return idle(life, count > 4 ? words[3] : nullptr, count > 4 ? words[4] : "");
   } else {

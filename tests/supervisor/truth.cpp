@@ -59,6 +59,17 @@ std::string stream_line(std::uint32_t seed, std::uint64_t number) {
   return line;
 }
 
+std::string unbroken_stream(std::uint32_t seed, std::size_t bytes) {
+  std::string stream;
+  stream.reserve(bytes + 200);
+  for (std::uint64_t number = 0; stream.size() < bytes; ++number) {
+    stream += stream_line(seed, number);
+    stream.back() = ' ';
+  }
+  stream.resize(bytes);
+  return stream;
+}
+
 std::string LogVerdict::text() const {
   return std::to_string(lines) + " lines intact, " + std::to_string(lost) + " lost, " + std::to_string(repeated) +
          " repeated or out of order, " + std::to_string(torn) + " torn";

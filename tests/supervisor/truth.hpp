@@ -62,6 +62,8 @@ class TruthFile {
 
 /// Line `number` of a stream, with its newline: 10 to 170 bytes.
 std::string stream_line(std::uint32_t seed, std::uint64_t number);
+/// The beginning of a stream in which a blank stands for each newline.
+std::string unbroken_stream(std::uint32_t seed, std::size_t bytes);
 /// An even distribution that is the same everywhere.
 std::uint64_t scramble(std::uint64_t value);
 

@@ -1,0 +1,130 @@
+// What may be asked of an instance, and asked again: other names, mended files, jobs of several askers, what is known of a run
+// that is over.
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "instance.hpp"
+
+namespace supervisor_test {
+namespace {
+
+using nlohmann::json;
+using perdure::testing::eventually;
+using perdure::testing::has_ended;
+using ::testing::HasSubstr;
+
+class Requests : public ::testing::Test {
+ protected:
+  Requests() {
+    instance_.add("idler.service", "idle");
+    instance_.start();
+  }
+  /// The manager is replaced; what it knew is asked of the next one.
+  void replace_manager() {
+    const auto manager = static_cast<pid_t>(instance_.number("ManagerPID"));
+    ASSERT_TRUE(signal_descendant(manager, SIGKILL));
+    ASSERT_TRUE(eventually([&] { return instance_.number("ManagerPID") != manager; }));
+  }
+  std::uint64_t request(const char* verb, const std::string& unit) {
+    return instance_.ask({{"verb", verb}, {"units", {unit}}, {"wait", false}}).at("jobs").at(0).at("job");
+  }
+  std::string result_of(std::uint64_t job) {
+    const json answer = instance_.ask({{"verb", "wait"}, {"jobs", {job}}});
+    return answer.at("jobs").at(0).value("result", answer.dump());
+  }
+  Instance instance_{Owner::Ourselves, Parent::Test};
+};
+
+TEST_F(Requests, AnotherNameOfAUnitIsTheSameUnit) {
+  instance_.add_unit("web.service", "[Service]\nExecStart=/bin/sleep 1000\n");
+  std::filesystem::create_symlink("web.service", instance_.path("units/www.service"));
+  ASSERT_EQ(instance_.carry_out("start", {"www.service"}), "done");
+  const auto pid = instance_.show("web.service").main_pid;
+  ASSERT_GT(pid, 1);
+  EXPECT_EQ(instance_.carry_out("start", {"www.service"}), "done");
+  EXPECT_EQ(instance_.carry_out("start", {"web.service"}), "done");
+  EXPECT_EQ(instance_.show("www.service").main_pid, pid);
+  EXPECT_EQ(instance_.unit("www.service").at("Id"), "web.service");
+  EXPECT_EQ(instance_.number("NServices"), 2);
+  replace_manager();
+  EXPECT_EQ(instance_.carry_out("stop", {"www.service"}), "done");
+  EXPECT_TRUE(has_ended(static_cast<pid_t>(pid)));
+}
+
+TEST_F(Requests, AFileThatWasMendedIsReadAgain) {
+  instance_.add_unit("web.service", "[Service]\nExecStart=/bin/sleep 1000\nUser=nobody-has-this-name\n");
+  EXPECT_THAT(instance_.carry_out("start", {"web.service"}), HasSubstr("nobody-has-this-name"));
+  instance_.add_unit("web.service", "[Service]\nExecStart=/bin/sleep 1000\n");
+  EXPECT_EQ(instance_.carry_out("start", {"web.service"}), "done");
+  EXPECT_EQ(instance_.show("web.service").sub_state, "running");
+  EXPECT_EQ(instance_.remarks("web.service"), "");
+}
+
+TEST_F(Requests, WhoeverAsksForTheSameIsToldWhenItIsDone) {
+  Service& deaf = instance_.add("deaf.service", "deaf", "", "TimeoutStopSec=300ms\n");
+  ASSERT_EQ(instance_.carry_out("start", {deaf.name}), "done");
+  ASSERT_TRUE(eventually([&] { return deaf.truth->lives == 1U; }));
+  const std::uint64_t first = request("stop", deaf.name);
+  const std::uint64_t second = request("stop", deaf.name);
+  EXPECT_NE(first, second);
+  EXPECT_EQ(result_of(second), "done");
+  EXPECT_EQ(result_of(first), "done");
+}
+
+TEST_F(Requests, NumbersOfJobsAreNeverUsedAgain) {
+  instance_.add_unit("web.service", "[Service]\nExecStart=/bin/sleep 1000\n");
+  const std::uint64_t before = request("start", "web.service");
+  replace_manager();
+  EXPECT_GT(request("stop", "web.service"), before);
+}
+
+TEST_F(Requests, WhatARunWasIsKnownAfterItAndAfterTheManager) {
+  instance_.add_unit("short.service", "[Service]\nExecStart=/bin/sh -c 'exit 3'\n");
+  ASSERT_EQ(instance_.carry_out("start", {"short.service"}), "done");
+  ASSERT_TRUE(instance_.wait_for("short.service", "failed"));
+  const json before = instance_.unit("short.service");
+  EXPECT_NE(before.at("InvocationID"), "");
+  EXPECT_GT(before.at("ExecMainPID"), 1);
+  EXPECT_EQ(before.at("ExecMainStatus"), 3);
+  const std::int64_t started = instance_.number("StartTimestamp");
+  replace_manager();
+  const json after = instance_.unit("short.service");
+  for (const char* const property :
+       {"InvocationID", "ExecMainPID", "ExecMainStatus", "Result", "StateChangeTimestampMonotonic"})
+    EXPECT_EQ(after.at(property), before.at(property)) << property;
+  EXPECT_NEAR(static_cast<double>(instance_.number("StartTimestamp")), static_cast<double>(started), 1000) << "microseconds";
+  EXPECT_THAT(instance_.output(), HasSubstr("the manager was started again (start 2); 1 services run on"));
+}
+
+TEST_F(Requests, WhatCannotBeStartedIsNotTriedAgainInATightLoop) {
+  instance_.add_unit(
+      "no.service",
+      "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/no/such/program\nRestart=always\nRestartSec=0\n");
+  instance_.ask({{"verb", "start"}, {"units", {"no.service"}}, {"wait", false}});
+  ASSERT_TRUE(eventually([&] { return instance_.show("no.service").restarts >= 2; }));
+  const auto restarts = instance_.show("no.service").restarts;
+  ASSERT_TRUE(instance_.wait_for("no.service", "auto-restart"));
+  EXPECT_LT(instance_.show("no.service").restarts, restarts + 20);
+  EXPECT_THAT(instance_.remarks("no.service"), HasSubstr("/no/such/program"));
+}
+
+TEST_F(Requests, ADirectoryStaysLockedWhenTheKeeperIsReplaced) {
+  const auto keeper = static_cast<pid_t>(instance_.number("KeeperPID"));
+  const auto manager = instance_.number("ManagerPID");
+  ASSERT_TRUE(signal_descendant(keeper, SIGKILL));
+  ASSERT_TRUE(eventually([&] { return instance_.number("KeeperPID") == manager; }));
+  perdure::testing::Process other{{PERDURE_PROGRAM, "run", "--runtime-dir=" + instance_.path("run2"),
+                                   "--state-dir=" + instance_.path("state"), "--log-dir=" + instance_.path("log2"),
+                                   "--unit-path=" + instance_.path("units"), "idler.service"}};
+  EXPECT_EQ(other.wait(), perdure::ExitStatus::exited(1)) << other.output();
+  EXPECT_THAT(other.output(), HasSubstr("(keeper PID " + std::to_string(manager) + ")"));
+  EXPECT_EQ(instance_.show("idler.service").sub_state, "running");
+}
+
+}  // namespace
+}  // namespace supervisor_test
