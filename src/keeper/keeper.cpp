@@ -96,7 +96,7 @@ bool has_answer = false;            // an answer waits for room in the channel
 Message answer;
 std::uint32_t answer_fd_count = 0;
 std::int32_t answer_fds[message::fds_max];
-std::uint64_t answer_close = 0;  // bit n: answer_fds[n] is closed once it is sent
+bool answer_close[message::fds_max];  // answer_fds[n] is closed once it is sent
 
 std::int64_t clock_ns(int clock) {
   raw::Time time{};
@@ -222,10 +222,10 @@ void tell_rest() {
 void drop_answer() {
   has_answer = false;
   for (std::uint32_t i = 0; i < answer_fd_count; ++i) {
-    if ((answer_close >> i & 1U) != 0) raw::close(answer_fds[i]);
+    if (answer_close[i]) raw::close(answer_fds[i]);
+    answer_close[i] = false;
   }
   answer_fd_count = 0;
-  answer_close = 0;
 }
 
 void send_answer() {
@@ -238,7 +238,6 @@ void begin_answer(const Request& request, Kind kind, std::int32_t error) {
   answer.header.sequence = request.sequence;
   answer.header.error = error;
   answer_fd_count = 0;
-  answer_close = 0;
   has_answer = true;
 }
 
@@ -411,7 +410,7 @@ void spawn(const Request& request, std::uint32_t fd_count) {
   if (pidfd >= 0) {
     answer_fds[0] = pidfd;
     answer_fd_count = 1;
-    answer_close = 1;
+    answer_close[0] = true;
   }
 }
 
@@ -582,7 +581,7 @@ void list(const Request& request) {
     if (pidfd < 0 && slot.entry.state == EntryState::Running) {
       // It is our unreaped child, so the number is its own; nobody else could open it as safely.
       pidfd = static_cast<std::int32_t>(raw::call(__NR_pidfd_open, slot.entry.pid, 0));
-      if (pidfd >= 0) answer_close |= std::uint64_t{1} << answer_fd_count;
+      if (pidfd >= 0) answer_close[answer_fd_count] = true;
     }
     if (pidfd >= 0) {
       entry.flags |= message::entry_has_pidfd;

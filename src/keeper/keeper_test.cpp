@@ -266,7 +266,8 @@ TEST_F(KeeperTest, MoreDescriptorsThanAMessageMayCarryAreAllClosedAndNoOthers) {
   const std::size_t before = open_descriptors(keeper.pid());
   const std::vector<int> fds(253, file.get());
   const Request request{.operation = Operation::List};
-  for (const std::size_t count : {49U, 100U, 112U, 113U, 200U, 253U}) {
+  for (const std::size_t count :
+       {message::fds_max + 1, std::size_t{112}, std::size_t{113}, std::size_t{200}, std::size_t{253}}) {
     EXPECT_EQ(manager.send_raw({reinterpret_cast<const char*>(&request), sizeof request}, {fds.data(), count}), EPROTO)
         << count;
     ASSERT_EQ(open_descriptors(keeper.pid()), before) << count;

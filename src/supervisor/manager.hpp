@@ -132,6 +132,7 @@ class Manager : private InstanceView {
   bool drain_log(SupervisedUnit& unit, Run& run);
   void note_log(SupervisedUnit& unit, const logbook::Taken& taken);
   void forget_log(Run& run);
+  static std::uint64_t inode_of(const UniqueFd& fd);  ///< 0: none
   void take_gate(SupervisedUnit& unit, Run& run);
   static bool is_through(const Run& run);
   void remove_leaf(std::string leaf);

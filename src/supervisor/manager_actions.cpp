@@ -73,6 +73,11 @@ struct Overloaded : Cases... {
 
 }  // namespace
 
+std::uint64_t Manager::inode_of(const UniqueFd& fd) {
+  struct stat status {};
+  return fd && sys::fstat(fd.get(), &status) == 0 ? status.st_ino : 0;
+}
+
 void Manager::carry_out(const core::Action& action) {
   std::visit(Overloaded{
                  [](const core::RecordUnit&) {},  // written before anything is carried out: record()
@@ -98,8 +103,8 @@ void Manager::record(const core::ActionList& actions) {
     const SupervisedUnit* const unit = find(order->record.unit);
     const Run* const run = unit == nullptr ? nullptr : unit->find_run(order->record.run);
     if (run != nullptr) entry.process = {run->pid, run->invocation, run->log_pipe};
-    else if (unit != nullptr && unit->last.run == order->record.run)
-      entry.process = {unit->last.pid, unit->last.invocation, unit->last.log_pipe};
+    else if (unit != nullptr && unit->last != nullptr && unit->last->run == order->record.run)
+      entry.process = {unit->last->pid, unit->last->invocation, unit->last->log_pipe};
     entries_.push_back(entry);
   }
   if (entries_.empty()) return;
@@ -193,8 +198,7 @@ void Manager::order_spawn(SupervisedUnit& unit, Run& run, const core::SpawnKey& 
     forget_log(run);
     if (!make_pipe(run.log, log_end))
       return fail(Error::from_errno(errno, "make", "the log pipe"), core::SpawnProblem::Resource);
-    struct stat pipe {};
-    if (sys::fstat(run.log.get(), &pipe) == 0) run.log_pipe = pipe.st_ino;
+    run.log_pipe = inode_of(run.log);
     // Open for both: a service whose manager and keeper are gone still has a reader, itself, and is not killed by SIGPIPE.
     log_end.reset(sys::open(("/proc/self/fd/" + std::to_string(log_end.get())).c_str(), O_RDWR | O_CLOEXEC));
     if (!log_end) return fail(Error::from_errno(errno, "open", "the log pipe"), core::SpawnProblem::Resource);
@@ -388,7 +392,8 @@ void Manager::release(const core::RunKey& key) {
   Run* const run = unit == nullptr ? nullptr : unit->find_run(key.run);
   if (run == nullptr) return;
   run->is_released = true;
-  unit->last = *run;
+  if (unit->last == nullptr) unit->last = std::make_unique<MainProcess>();
+  *unit->last = *run;
   if (!spawns_.empty()) return deferred_.push_back(key);
   finish_release(*unit, *run);
 }
@@ -515,8 +520,7 @@ void Manager::announce(const core::AnnounceState& change) {
   }
   if (++unit->told > told_max && change.to != core::ServiceState::Failed) return;
   std::string line = unit->name + ": ";
-  const Run* const run = unit->last_run();
-  const MainProcess& main = run != nullptr ? static_cast<const MainProcess&>(*run) : unit->last;
+  const MainProcess& main = unit->main_process();
   if (main.exit) {
     const core::Exit& exit = *main.exit;
     line += "main process " + std::to_string(main.pid);

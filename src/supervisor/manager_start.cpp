@@ -287,6 +287,7 @@ void Manager::take_entry(const keeper::Entry& entry, std::vector<UniqueFd>& fds,
   run->spawn = entry.key.spawn;
   run->pid = entry.pid;
   run->log = std::move(log);
+  run->log_pipe = inode_of(run->log);
   run->gate = std::move(gate);
   run->pidfd = std::move(pidfd);
   std::copy(std::begin(entry.invocation), std::end(entry.invocation), run->invocation.begin());
@@ -365,8 +366,13 @@ Result<void> Manager::recover() {
     if (unit == nullptr) continue;
     unit->state_change = stamp(entry.record.state_since);
     (entry.record.state == core::ServiceState::Running ? unit->active_enter : unit->inactive_enter) = unit->state_change;
-    unit->last = {entry.record.run,      entry.process.pid, entry.process.invocation, stamp(entry.record.last_start), {},
-                  entry.process.log_pipe};
+    if (entry.record.run != 0 && unit->find_run(entry.record.run) == nullptr) {
+      unit->last = std::make_unique<MainProcess>(MainProcess{.run = entry.record.run,
+                                                             .pid = entry.process.pid,
+                                                             .invocation = entry.process.invocation,
+                                                             .started = stamp(entry.record.last_start),
+                                                             .log_pipe = entry.process.log_pipe});
+    }
     events_.emplace_back(core::UnitRestored{entry.record});
   }
   events_.insert(events_.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));

@@ -54,7 +54,7 @@ UnitStatus Manager::status_of(const SupervisedUnit& unit) const {
   status.job = record.job;
   status.job_type = record.job_type;
   const Run* const run = unit.last_run();
-  const MainProcess& main = run != nullptr ? static_cast<const MainProcess&>(*run) : unit.last;
+  const MainProcess& main = unit.main_process();
   if (main.run != 0) {
     status.invocation_id = hold(hexadecimal(main.invocation));
     status.exec_main_pid = main.pid;

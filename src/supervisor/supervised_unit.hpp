@@ -67,7 +67,7 @@ struct SupervisedUnit {
   Launch launch{};
   std::vector<std::unique_ptr<Run>> runs{};  ///< the present one last
   std::unique_ptr<logbook::UnitLog> log{};   ///< made with the first byte
-  MainProcess last{};                        ///< of the last run that has been released
+  std::unique_ptr<MainProcess> last{};       ///< of the last run that has been released; most never had one
   base::Instant telling_since{};             ///< of the lines about its endings, which are told a few at a time
   std::uint32_t told = 0;
   Timestamp state_change{};
@@ -79,6 +79,12 @@ struct SupervisedUnit {
       if (run->run == number) return run.get();
     }
     return nullptr;
+  }
+  /// Of the present run, or of the last one.
+  [[nodiscard]] const MainProcess& main_process() const noexcept {
+    static constexpr MainProcess never{};
+    if (const Run* const run = last_run()) return *run;
+    return last != nullptr ? *last : never;
   }
   [[nodiscard]] Run* last_run() const noexcept { return runs.empty() ? nullptr : runs.back().get(); }
 };

@@ -3,6 +3,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/name_index.hpp"
 #include "base/text.hpp"
 #include "perdure/settings.hpp"
 #include "unit/unit_file.hpp"
@@ -475,9 +476,8 @@ constexpr Reader readers[] = {
 // clang-format on
 
 const Reader* find_reader(std::string_view section, std::string_view name) noexcept {
-  const auto* const at = std::find_if(std::begin(readers), std::end(readers),
-                                      [&](const Reader& r) { return r.name == name && r.section == section; });
-  return at == std::end(readers) ? nullptr : at;
+  static const base::NameIndex<Reader, std::size(readers)> index{readers};
+  return index.find(section, name);
 }
 
 // ---- merging ------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/name_index.hpp"
+
 namespace perdure::unit {
 namespace {
 
@@ -393,10 +395,10 @@ std::string_view text_of(Outcome outcome) noexcept {
 
 std::span<const Directive> directives() noexcept { return table; }
 
+/// Asked for every line of every unit, also while a manager that was killed is missed: the table is for people, an index finds.
 const Directive* find_directive(std::string_view section, std::string_view name) noexcept {
-  const auto* const at = std::find_if(std::begin(table), std::end(table),
-                                      [&](const Directive& d) { return d.name == name && d.section == section; });
-  return at == std::end(table) ? nullptr : at;
+  static const base::NameIndex<Directive, std::size(table)> index{table};
+  return index.find(section, name);
 }
 
 }  // namespace perdure::unit

@@ -32,7 +32,7 @@ inline constexpr const char* log_lock_label = "log-lock";
 inline constexpr int channel_fd = 7;
 
 /// Descriptors of one message.
-inline constexpr std::size_t fds_max = 48;
+inline constexpr std::size_t fds_max = 96;
 inline constexpr std::size_t label_size = 32;
 inline constexpr std::size_t parked_max = 64;
 
@@ -153,7 +153,7 @@ struct ParkedLabel {
   char label[label_size];
 };
 
-inline constexpr std::size_t entries_max = 16;  ///< of one message
+inline constexpr std::size_t entries_max = 32;  ///< of one message
 struct Message {
   Header header{};
   Entry entries[entries_max]{};
