@@ -1,6 +1,7 @@
 // The few functions of {fmt} that are not inline, for a program that is linked statically: distributions ship {fmt} as a shared
 // library only. Whoever compiles with FMT_HEADER_ONLY emits them under the very names that the other objects ask for.
 #define FMT_HEADER_ONLY
+#define FMT_STATIC_THOUSANDS_SEPARATOR ','  // no format here asks for a locale, and half a megabyte of them stays out
 #include <fmt/format.h>
 
 namespace {
