@@ -102,9 +102,13 @@ bool ManagerKiller::pump(const std::function<bool()>& condition, Clock::time_poi
                                std::to_string(stops_) + " of " + std::to_string(stops_wanted_) + ", " +
                                std::to_string(unborn_.size()) + " unborn)"};
     }
-    const auto wait = std::chrono::nanoseconds{std::min(end, hang) - at}.count();
+    const auto wait = std::min(std::chrono::nanoseconds{std::min(end, hang) - at}.count(), second_ns);
     const timespec time{wait / second_ns, wait % second_ns};
-    ::sigtimedwait(&child, nullptr, &time);
+    const bool is_silent = ::sigtimedwait(&child, nullptr, &time) < 0 && wait == second_ns;
+    // A stop of the keeper can be taken back by a request that comes at the same moment, and then nobody is told of it again.
+    if (is_silent && !keeper_is_to_stop_ && present_ == Present::None &&
+        perdure::testing::proc_status(keeper_, "State").starts_with('t'))
+      resume(keeper_, keeper_jumps_ ? PTRACE_SYSCALL : PTRACE_CONT);
   }
 }
 
