@@ -163,7 +163,8 @@ void Daemon::control_loop() {
 
 void Daemon::refuse_what_waits() {
   if (!server_) return;
-  for (const auto& [id, pending] : std::exchange(pending_, {})) server_->reply(id, Reply::error("not carried out: stopping"));
+  for (const auto& [id, pending] : std::exchange(pending_, {}))
+    server_->reply(id, Reply::error("not carried out: stopping"));
   for (auto* waiters : {&reload_waiters_, &next_reload_waiters_})
     for (const std::uint64_t id : std::exchange(*waiters, {})) server_->reply(id, Reply::error("reload refused: stopping"));
 }
@@ -293,9 +294,9 @@ void Daemon::perform(Action action) {
     case Action::StartReload: start_reload(); break;
     case Action::AnnounceReloaded: {
       const std::string_view doing = life_.state() >= State::Stopping ? "stopping" : "serving";
-      tell_init(notify_.send(last_reload_.refused.empty()
-                                 ? fmt::format("READY=1\nSTATUS={}", doing)
-                                 : fmt::format("READY=1\nSTATUS=reload refused: {}", daemon::one_line(last_reload_.refused))));
+      tell_init(notify_.send(last_reload_.refused.empty() ? fmt::format("READY=1\nSTATUS={}", doing)
+                                                          : fmt::format("READY=1\nSTATUS=reload refused: {}",
+                                                                        daemon::one_line(last_reload_.refused))));
       break;
     }
     case Action::ForceEnd: force_end();
@@ -493,6 +494,7 @@ int Daemon::finish(int body_code, const std::string& exception) {
   control_thread_.join();
 
   if (!start_failure_.empty()) code = options_.exit_codes.failed;
+  release_places();  // before anybody hears of the end, and starts the next
   if (report_.is_pending()) {
     if (!start_failure_.empty()) {
       report_.failed(code, start_failure_);
@@ -506,7 +508,6 @@ int Daemon::finish(int body_code, const std::string& exception) {
       report_.failed(options_.exit_codes.failed, "was asked to stop before it was ready");
     }
   }
-  release_places();
   return code;
 }
 
@@ -537,9 +538,9 @@ void Daemon::force_end() {
   } else {
     log_.error("{} did not end within {} ms: ended by force", late, options_.stop_within.count());
   }
+  release_places();
   report_.failed(
       code, start_failure_.empty() ? late + " did not end in time" : start_failure_ + "; " + late + " was ended by force");
-  release_places();
   ::_exit(code);
 }
 

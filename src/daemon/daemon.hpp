@@ -61,6 +61,9 @@ class Daemon {
   Result<void> prepare_stop_event();
   [[nodiscard]] PidFile& lock() { return *lock_; }
 
+  /// Gives up the control socket, the health file and the lock, once. For the control thread, or when there is none.
+  void release_places() noexcept;
+
   // ── Steps 8 to 10, and the end ──
   /// Starts the control thread. The calling thread is the body's from now on.
   Result<void> start(bool ready_at_entry);
@@ -139,7 +142,6 @@ class Daemon {
   void kick_health_file();
   void look_at_resources();
   void tell_init(const Result<void>& sent);
-  void release_places() noexcept;
   void post_task(std::function<void()> task);
 
   template <class Change>

@@ -83,6 +83,7 @@ std::optional<std::string> other_threads() {
 
 /// Where the first process's outcome goes: its terminal, or over the pipe of a detached start.
 int fail(const std::string& name, Daemon& daemon, int code, const std::string& why) {
+  daemon.release_places();  // before anybody hears of it, and starts the next
   if (daemon.report().is_pending()) {
     daemon.report().failed(code, why);
   } else {

@@ -14,7 +14,10 @@
 #include <unordered_set>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/buffer.hpp"
+#include "base/hash.hpp"
 #include "base/text.hpp"
 #include "control/listening_socket.hpp"
 #include "os/clock.hpp"
@@ -37,12 +40,13 @@ std::string boot_id() {
 
 /// A directory name for the instance, the same for every manager of the same runtime directory.
 std::string instance_name(std::string_view runtime_dir) {
-  std::uint32_t hash = 2166136261U;  // FNV-1a
-  for (const char c : runtime_dir) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
-  constexpr char digits[] = "0123456789abcdef";
-  std::string name = "perdure-";
-  for (int shift = 28; shift >= 0; shift -= 4) name += digits[hash >> shift & 15];
-  return name;
+  return fmt::format("perdure-{:08x}", static_cast<std::uint32_t>(base::fnv1a(runtime_dir)));
+}
+
+std::uint64_t hash_of(const std::vector<unit::UnitSource>& sources) {
+  std::uint64_t sum = base::fnv1a_start;
+  for (const unit::UnitSource& source : sources) sum = base::fnv1a(source.text, base::fnv1a(source.path, sum));
+  return sum;
 }
 
 /// How long the test of births waits for its child, a millisecond at a time.
@@ -608,6 +612,8 @@ SupervisedUnit* Manager::load_named(std::string_view name) {
   if (!parsed) return known;
   const FoundUnit found = files_.find(*parsed);
   if (found.state == LoadState::NotFound) return known;
+  // What somebody tries every minute for a year, and nobody mends, is not saved every minute.
+  if (known != nullptr && hash_of(found.sources) == known->sources) return known;
   return &add_unit(found, known != nullptr ? known->id : static_cast<core::UnitId>(units_.size()));
 }
 
@@ -630,6 +636,7 @@ SupervisedUnit& Manager::add_unit(const FoundUnit& found, core::UnitId id) {
   unit.name = found.name.text();
   unit.fragment_path = found.fragment_path;
   unit.load_state = found.state;
+  unit.sources = hash_of(found.sources);
   by_name_[unit.name] = &unit;
   for (const Diagnostic& diagnostic : found.diagnostics) {
     if (!diagnostic.is_warning && unit.load_error.empty()) unit.load_error = diagnostic.text();

@@ -17,6 +17,8 @@
 #include <fmt/format.h>
 
 #include "base/errno_name.hpp"
+#include "base/hash.hpp"
+#include "base/text.hpp"
 #include "os/clock.hpp"
 #include "os/file.hpp"
 #include "os/system.hpp"
@@ -177,16 +179,18 @@ Identity identity_of(pid_t pid) {
 
 std::array<std::uint8_t, 16> invocation_of(pid_t pid) { return identity_of(pid).invocation; }
 
+bool is_alive(const ProcEntry& entry) { return entry.state != 'Z' && entry.state != 'X'; }
+
 struct SeenProcess {
   ProcEntry entry{};
   Identity identity{};
 };
 using Processes = std::map<pid_t, SeenProcess>;
 
-/// Everything in /proc. Who has gone between being listed and being looked at may have left a child that was not listed: the list
-/// is read again, for what is new in it, until nobody is missed.
+/// Everything in /proc, zombies too. Who has gone, or ended, between being listed and being looked at may have left a child that was
+/// not listed: the list is read again, for what is new in it, until nobody new is missed.
 Processes all_processes() {
-  constexpr int passes_max = 16;
+  constexpr int passes_max = 4;  // in a storm of forks somebody is always new, and met by the next look
   Processes found;
   bool is_settled = false;
   for (int pass = 0; pass < passes_max && !is_settled; ++pass) {
@@ -198,9 +202,8 @@ Processes all_processes() {
       const char* const end = entry->d_name + std::strlen(entry->d_name);
       if (std::from_chars(entry->d_name, end, pid).ptr != end || pid <= 1 || found.contains(pid)) continue;
       const auto known = look_up(pid);
-      const bool is_alive = known && known->state != 'Z' && known->state != 'X';
-      is_settled = is_settled && is_alive == known.has_value();
-      if (is_alive) found.emplace(pid, SeenProcess{*known, identity_of(pid)});
+      is_settled = is_settled && known && is_alive(*known);
+      if (known) found.emplace(pid, SeenProcess{*known, is_alive(*known) ? identity_of(pid) : Identity{}});
     }
     ::closedir(proc);
   }
@@ -241,9 +244,7 @@ std::string ProcessTracking::leaf_name(std::string_view unit, std::uint64_t run)
   constexpr std::size_t name_max = 255 - 21;  // of a directory, without "#" and the longest number
   if (unit.size() <= name_max) return std::string{unit} + '#' + std::to_string(run);
   // What two long names differ in may be what was cut: a hash of the whole keeps them apart.
-  std::uint64_t sum = 14695981039346656037U;  // FNV-1a
-  for (const char c : unit) sum = (sum ^ static_cast<unsigned char>(c)) * 1099511628211U;
-  const std::string hash = fmt::format("{:016x}", sum);
+  const std::string hash = fmt::format("{:016x}", base::fnv1a(unit));
   return std::string{unit.substr(0, name_max - 1 - hash.size())} + '~' + hash + '#' + std::to_string(run);
 }
 
@@ -395,7 +396,7 @@ const ProcessTracking::Snapshot& ProcessTracking::snapshot() const {
   has_nameless_ = false;
   for (const auto& [pid, seen] : processes) {
     const auto& [entry, identity] = seen;
-    if (pid == keeper_ || pid == ::getpid()) continue;
+    if (!is_alive(entry) || pid == keeper_ || pid == ::getpid()) continue;
     const bool is_descendant = descends_from(processes, pid, keeper_);
     if (is_descendant && identity.is_in_exec) {
       const auto known = nameless_.find(pid);
@@ -459,9 +460,7 @@ std::vector<NamedProcess> ProcessTracking::named(const RunProcesses& run, std::s
     if (found.size() == most) break;
     std::string name = os::read_file("/proc/" + std::to_string(pid) + "/comm", 64).value_or("?");
     if (name.ends_with('\n')) name.pop_back();
-    std::replace_if(
-        name.begin(), name.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-    found.push_back({pid, std::move(name)});
+    found.push_back({pid, base::escape(name)});
   }
   return found;
 }

@@ -51,7 +51,7 @@ struct RunProcesses {
 
 struct NamedProcess {
   pid_t pid = 0;
-  std::string name{};  ///< comm of proc_pid_comm(5); what no terminal should see is "?"
+  std::string name{};  ///< comm of proc_pid_comm(5), escaped
 };
 
 /// Where a process of a run is to be born.

@@ -282,7 +282,7 @@ TEST_F(BestEffortTest, AForkStormEndsWithoutACgroupToo) {
   const RunProcesses run{.main = main, .invocation = ours};
   ASSERT_TRUE(eventually([&] {
     tracking.look_again();
-    return tracking.signal_all(run, 0) > 10;
+    return tracking.named(run, 11).size() > 10;
   }));
   EXPECT_TRUE(eventually([&] {
     tracking.kill_all(run);

@@ -102,20 +102,16 @@ bool ManagerKiller::pump(const std::function<bool()>& condition, Clock::time_poi
                                std::to_string(stops_) + " of " + std::to_string(stops_wanted_) + ", " +
                                std::to_string(unborn_.size()) + " unborn)"};
     }
-    const auto wait = std::min(std::chrono::nanoseconds{std::min(end, hang) - at}.count(), second_ns);
+    const auto wait = std::chrono::nanoseconds{std::min(end, hang) - at}.count();
     const timespec time{wait / second_ns, wait % second_ns};
-    const bool is_silent = ::sigtimedwait(&child, nullptr, &time) < 0 && wait == second_ns;
-    // A stop of the keeper can be taken back by a request that comes at the same moment, and then nobody is told of it again.
-    if (is_silent && !keeper_is_to_stop_ && present_ == Present::None &&
-        perdure::testing::proc_status(keeper_, "State").starts_with('t'))
-      resume(keeper_, keeper_jumps_ ? PTRACE_SYSCALL : PTRACE_CONT);
+    ::sigtimedwait(&child, nullptr, &time);
   }
 }
 
 void ManagerKiller::take(pid_t pid, int status) {
   if (pid == keeper_) return take_keeper(status);
   if (WIFSTOPPED(status)) return take_child(pid, status);
-  unborn_.erase(pid);
+  if (pid != manager_) born(pid);
   if (pid == manager_) {
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) ++own_ends_;
     stops_max_ = std::max(stops_max_, stops_);
@@ -137,8 +133,8 @@ void ManagerKiller::take_keeper(int status) {
   }
   if (event == PTRACE_EVENT_VFORK || event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_CLONE) {
     unsigned long child = 0;
-    if (trace(PTRACE_GETEVENTMSG, keeper_, 0, reinterpret_cast<std::uintptr_t>(&child)) == 0)
-      unborn_.insert(static_cast<pid_t>(child));
+    const bool is_told = trace(PTRACE_GETEVENTMSG, keeper_, 0, reinterpret_cast<std::uintptr_t>(&child)) == 0;
+    if (is_told && early_.erase(static_cast<pid_t>(child)) == 0) unborn_.insert(static_cast<pid_t>(child));
   }
   if (signal == (SIGTRAP | 0x80)) jump_over_pauses();
   const bool is_signal = event == 0 && signal != (SIGTRAP | 0x80);
@@ -168,11 +164,16 @@ void ManagerKiller::jump_over_pauses() {
   }
 }
 
+/// It has executed its program, or ended without. waitpid(2) may tell of that before it tells that the keeper has made the child.
+void ManagerKiller::born(pid_t pid) {
+  if (unborn_.erase(pid) == 0) early_.insert(pid);
+}
+
 void ManagerKiller::take_child(pid_t pid, int status) {
   const int event = status >> 16;
   const int signal = WSTOPSIG(status);
   if (event == PTRACE_EVENT_EXEC) {
-    unborn_.erase(pid);
+    born(pid);
     if (!is_running(pid, "/perdure-manager")) return resume(pid, PTRACE_DETACH);
     manager_ = pid;
     present_ = Present::Born;

@@ -50,6 +50,7 @@ class ManagerKiller {
   void take(pid_t pid, int status);
   void take_keeper(int status);
   void take_child(pid_t pid, int status);
+  void born(pid_t pid);
   void jump_over_pauses();
   void bear();
   void kill_present();
@@ -79,6 +80,7 @@ class ManagerKiller {
   unsigned stops_max_ = 0;
   unsigned own_ends_ = 0;
   std::set<pid_t> unborn_{};  ///< children that have not executed their program yet
+  std::set<pid_t> early_{};   ///< born, and the keeper's stop for having made them is not taken yet
   sigset_t before_{};
 };
 
