@@ -187,8 +187,8 @@ struct SeenProcess {
 };
 using Processes = std::map<pid_t, SeenProcess>;
 
-/// Everything in /proc, zombies too. Who has gone, or ended, between being listed and being looked at may have left a child that was
-/// not listed: the list is read again, for what is new in it, until nobody new is missed.
+/// Everything in /proc, zombies too. Who has gone, or ended, between being listed and being looked at may have left a child that
+/// was not listed: the list is read again, for what is new in it, until nobody new is missed.
 Processes all_processes() {
   constexpr int passes_max = 4;  // in a storm of forks somebody is always new, and met by the next look
   Processes found;
