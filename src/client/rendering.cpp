@@ -136,7 +136,7 @@ std::string instance_block(const Json& instance, const Style& style, std::uint64
   text += line("Runtime", base::escape(text_of(instance, "RuntimeDirectory")));
   text += line("State dir", base::escape(text_of(instance, "StateDirectory")));
   text += line("Logs", base::escape(text_of(instance, "LogDirectory")));
-  return text + remark_lines(instance, "Degraded", "Degraded");
+  return text + remark_lines(instance, "Degraded", "Degraded") + remark_lines(instance, "Remarks", "Remark");
 }
 
 std::string property_lines(const Json& object, Names names, Empty empty) {

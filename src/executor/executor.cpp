@@ -1,10 +1,10 @@
 // The executor: what stands between the keeper's clone and a service's first instruction.
 //
-// Started by the keeper as `perdure-executor SLOT INVOCATION OFFSET SIZE FDS PROCS`: the slot of a failure, 32 hexadecimal
-// digits or "-", where the spec stands in descriptor 16, how many descriptors from 16 on are the child's, and the number of a
-// cgroup.procs to enter through or 0. It undoes what it inherited from the keeper, takes on what the spec says, and executes
-// the program. The first step that fails is told through the failure slot, and ends it with the exit code that systemd.exec(5)
-// has for it: the service never runs with less than its unit asks for.
+// Started by the keeper as `perdure-executor SLOT INVOCATION OFFSET SIZE FDS PROCS [OOM]`: the slot of a failure, 32 hexadecimal
+// digits or "-", where the spec stands in descriptor 16, how many descriptors from 16 on are the child's, the number of a
+// cgroup.procs to enter through or 0, and the oom_score_adj of a service that sets none (empty: as inherited). It undoes
+// what it inherited from the keeper, takes on what the spec says, and executes the program. The first step that
+// fails is told through the failure slot, and ends it with the exit code that systemd.exec(5) has for it: the service never runs with less than its unit asks for.
 // No C library: its start must cost no more than the exec itself.
 #include "raw/start.hpp"
 #include "raw/system_call.hpp"
@@ -104,10 +104,25 @@ void set_priority(const SpawnSpec& spec) {
     constexpr int e_perm = 1;
     if (result != -e_acces && result != -e_perm) require(Step::Nice, result);  // as systemd: skipped where it is not allowed
   }
-  if ((spec.flags & wire::spec_has_oom_score) == 0) return;
+}
+
+void write_oom_score_adj(const char* text, std::size_t size) {
   constexpr int write_only = 1;
   const long file = raw::call(__NR_openat, -100, raw::address("/proc/self/oom_score_adj"), write_only | raw::close_on_exec);
   require(Step::OomScore, file);
+  raw::write(static_cast<int>(file), text, size);  // refusals are skipped, as systemd does
+  raw::close(static_cast<int>(file));
+}
+
+/// `usual`: for a unit that says nothing; empty: what it inherited. With the keeper's own, the kernel would rather end the rest of
+/// the machine than a service that eats all memory.
+void set_oom_score(const SpawnSpec& spec, const char* usual) {
+  if ((spec.flags & wire::spec_has_oom_score) == 0) {
+    std::size_t size = 0;
+    while (usual[size] != '\0') ++size;
+    if (size > 0) write_oom_score_adj(usual, size);
+    return;
+  }
   char digits[8];
   int at = static_cast<int>(sizeof digits);
   int left = spec.oom_score_adjust < 0 ? -spec.oom_score_adjust : spec.oom_score_adjust;
@@ -116,9 +131,7 @@ void set_priority(const SpawnSpec& spec) {
     left /= 10;
   } while (left > 0 && at > 1);
   if (spec.oom_score_adjust < 0) digits[--at] = '-';
-  raw::write(static_cast<int>(file), digits + at,
-             sizeof digits - static_cast<std::size_t>(at));  // refusals are skipped, as systemd does
-  raw::close(static_cast<int>(file));
+  write_oom_score_adj(digits + at, sizeof digits - static_cast<std::size_t>(at));
 }
 
 void set_limits(const SpawnSpec& spec) {
@@ -226,6 +239,7 @@ extern "C" [[noreturn, gnu::used]] void perdure_executor(long* stack) {
   enter_cgroup(static_cast<int>(number(given[6])));
   require(Step::Session, raw::call(__NR_setsid));
   set_priority(spec);
+  set_oom_score(spec, count > 7 ? given[7] : "");
   set_stdio(spec);
   set_limits(spec);  // after the last descriptor was opened: LimitNOFILE= may be lower than our numbers
   set_ids(spec);

@@ -45,6 +45,7 @@ struct Surroundings {
   int refused_error = EPERM;
   int hanging_call = -1;  ///< a system call that never returns
   std::string invocation = "-";
+  std::optional<std::string> oom_score_adj{};  ///< the last argument; none: a keeper that knows of none
 };
 
 struct Outcome {
@@ -116,6 +117,7 @@ Outcome start(const Program& program, const Surroundings& how = {}) {
                                  std::to_string(how.size.value_or(static_cast<std::uint32_t>(bytes.size()))),
                                  std::to_string(child_fds),
                                  std::to_string(how.procs > 0 ? 20 : 0)};
+  if (how.oom_score_adj) words.push_back(*how.oom_score_adj);
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -236,6 +238,17 @@ TEST(Executor, UmaskNiceAndOomScoreAreTakenOn) {
   program.fixed.nice = 7;
   program.fixed.oom_score_adjust = 345;
   EXPECT_EQ(start(program).output, "0027\n7\n345\n");
+}
+
+TEST(Executor, TheOomScoreIsTheOneThatItIsToldUnlessTheUnitSetsOne) {
+  Program program = talking({"/bin/cat", "/proc/self/oom_score_adj"});
+  const std::string inherited = perdure::testing::read_file("/proc/self/oom_score_adj").value();
+  EXPECT_EQ(start(program).output, inherited);
+  EXPECT_EQ(start(program, {.oom_score_adj = ""}).output, inherited);
+  EXPECT_EQ(start(program, {.oom_score_adj = "971"}).output, "971\n");
+  program.fixed.flags = wire::spec_has_oom_score;
+  program.fixed.oom_score_adjust = 972;
+  EXPECT_EQ(start(program, {.oom_score_adj = "971"}).output, "972\n");
 }
 
 TEST(Executor, WhatTheKernelWouldNotAllowOfNiceAndOomScoreIsSkipped) {
@@ -474,6 +487,8 @@ TEST(Executor, AnOomScoreThatCannotBeOpenedEndsIt) {
   Program program = hello;
   program.fixed.flags = wire::spec_has_oom_score;
   expect_failure(start(program, {.refused_call = SYS_openat, .refused_error = EMFILE}), Step::OomScore, EMFILE, 206);
+  expect_failure(start(hello, {.refused_call = SYS_openat, .refused_error = EMFILE, .oom_score_adj = "0"}), Step::OomScore,
+                 EMFILE, 206);
 }
 
 TEST(Executor, EachReasonWhyAProgramCannotBeExecutedIsTold) {

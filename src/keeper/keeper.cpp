@@ -2,7 +2,8 @@
 //
 // It starts processes when it is told to, remembers how they ended until somebody has written that down, keeps descriptors, and
 // starts the manager again when it is gone. It decides nothing, parses nothing, opens no path and allocates nothing once it runs:
-// what it does not do cannot fail. All signals come through a signalfd; it sleeps in ppoll(2) until there is something to do.
+// what it does not do cannot fail. (One path is opened before that, and again by a child before it becomes the manager: its own
+// oom_score_adj.) All signals come through a signalfd; it sleeps in ppoll(2) until there is something to do.
 //
 // Started as `perdure-keeper ARGUMENTS…` with the descriptors of wire/keeper_message.hpp (0 is /dev/null), or in place of a
 // keeper that is gone as `perdure-keeper --adopt FD ARGUMENTS…` with FD its table. The arguments are the manager's and are not
@@ -91,6 +92,7 @@ std::uint32_t signals_told = 0;     // the number of the last Signalled
 bool untold = false;                // a message to the manager did not fit: the table and pending_signals know which
 std::int64_t silent_since = 0;      // the manager owes a sign of life since then; 0: it does not
 bool has_channel = false;           // to the present manager
+std::int32_t oom_score_error = 0;   // of the attempt to be the last whom the kernel ends for want of memory; 0: done
 bool resumed = false;               // SIGCONT has been sent to a silent manager
 bool has_answer = false;            // an answer waits for room in the channel
 Message answer;
@@ -105,10 +107,14 @@ std::int64_t clock_ns(int clock) {
 }
 std::int64_t now() { return clock_ns(1); }  // CLOCK_MONOTONIC
 
-[[noreturn]] void die(const char* words) {
+std::size_t length_of(const char* text) {
   std::size_t size = 0;
-  while (words[size] != '\0') ++size;
-  raw::write(2, words, size);
+  while (text[size] != '\0') ++size;
+  return size;
+}
+
+[[noreturn]] void die(const char* words) {
+  raw::write(2, words, length_of(words));
   raw::exit(71);
 }
 
@@ -149,6 +155,7 @@ void stamp(Header& header) {
   header.capacity = table.bytes().capacity;
   header.entries = table.entries();
   header.nofile_at_start = table.bytes().nofile_at_start;
+  header.oom_score_error = oom_score_error;
 }
 
 std::size_t message_size(const Header& header) {
@@ -249,12 +256,27 @@ struct Birth {
   unsigned last_fd;  // what it keeps
   char** arguments;
   char** environment;
+  const char* oom_score_adj;  // what it is to have again; empty: it stays as it is
   volatile long error;
 };
 Birth birth;
 
+long open_oom_score_adj(int how) {
+  return raw::call(__NR_openat, -100, raw::address("/proc/self/oom_score_adj"), how | raw::close_on_exec);
+}
+
+/// A manager that takes too much memory must be the one that is ended for it. What cannot be restored is no reason not to have one.
+void restore_oom_score_adj(const char* text) {
+  constexpr int write_only = 1;
+  const long file = text[0] == '\0' ? -1 : open_oom_score_adj(write_only);
+  if (file < 0) return;
+  raw::write(static_cast<int>(file), text, length_of(text));
+  raw::close(static_cast<int>(file));
+}
+
 extern "C" [[noreturn, gnu::used]] void perdure_keeper_child() {
   long result = raw::close_range(birth.last_fd + 1, ~0U, raw::close_range_unshare);
+  restore_oom_score_adj(birth.oom_score_adj);
   if (result >= 0) {
     result = raw::call(__NR_execveat, birth.program, raw::address(""), raw::address(birth.arguments),
                        raw::address(birth.environment), raw::at_empty_path);
@@ -360,7 +382,7 @@ void spawn(const Request& request, std::uint32_t fd_count) {
   static char numbers[5][24];
   static char invocation[33];
   static char name[] = "perdure-executor";
-  static char* arguments[8];
+  static char* arguments[9];
   constexpr char digits[] = "0123456789abcdef";
   for (int i = 0; i < 16; ++i) {
     invocation[2 * i] = digits[request.invocation[i] >> 4];
@@ -374,7 +396,8 @@ void spawn(const Request& request, std::uint32_t fd_count) {
   arguments[4] = decimal(request.spec_size, &numbers[2][23]);
   arguments[5] = decimal(request.child_fds - (by_procs ? 1U : 0U), &numbers[3][23]);
   arguments[6] = decimal(by_procs ? static_cast<std::uint64_t>(child_fd_first + request.child_fds - 1) : 0, &numbers[4][23]);
-  arguments[7] = nullptr;
+  arguments[7] = table.bytes().oom_score_adj_at_start;
+  arguments[8] = nullptr;
 
   failure_slots[table.index_of(*slot)] = {};
   slot->entry.started_ns = now();
@@ -382,7 +405,8 @@ void spawn(const Request& request, std::uint32_t fd_count) {
   birth.program = message::executor_program_fd;
   birth.last_fd = static_cast<unsigned>(child_fd_first + request.child_fds - 1);
   birth.arguments = arguments;
-  birth.environment = arguments + 7;  // nothing of ours reaches a service
+  birth.environment = arguments + 8;  // nothing of ours reaches a service
+  birth.oom_score_adj = "";           // the executor's task, who knows whether its unit wants another one
   std::int32_t pidfd = -1;
   raw::CloneArguments how{};
   how.flags = clone_vm | clone_vfork | clone_files | clone_pidfd | (has_cgroup ? clone_into_cgroup : 0);
@@ -700,6 +724,7 @@ void start_manager() {
   static char name[] = "perdure-manager";
   birth.arguments[0] = name;
   birth.environment = environment;
+  birth.oom_score_adj = table.bytes().oom_score_adj_at_start;
   for (int fd = message::keeper_program_fd; fd <= message::instance_lock_fd; ++fd) set_close_on_exec(fd, false);
   raw::CloneArguments how{};
   how.flags = clone_vm | clone_vfork | clone_files;
@@ -1050,6 +1075,27 @@ void make_table() {
   table.rebuild(*bytes);
 }
 
+/// With the keeper end all services of a container, and everybody's statuses: it should be the last whom the kernel ends for want
+/// of memory. Without CAP_SYS_RESOURCE that is refused (EACCES, proc_pid_oom_score_adj(5)), which is told and changes nothing else.
+/// Its children get back what it found, as text: there is nothing to understand in it.
+void lower_oom_score_adj() {
+  char* const at_start = table.bytes().oom_score_adj_at_start;
+  if (at_start[0] != '\0') return;  // by our predecessor in this process
+  constexpr int read_write = 2;
+  constexpr char lowest[] = "-1000";
+  constexpr std::size_t room = sizeof(message::Table::oom_score_adj_at_start) - 1;
+  char found[room + 1]{};
+  const long file = open_oom_score_adj(read_write);
+  long result = file < 0 ? file : raw::read(static_cast<int>(file), found, room);
+  if (result >= 0) result = raw::write(static_cast<int>(file), lowest, sizeof lowest - 1);
+  if (file >= 0) raw::close(static_cast<int>(file));
+  if (result < 0) {
+    oom_score_error = static_cast<std::int32_t>(-result);
+    return;
+  }
+  for (std::size_t i = 0; i < room; ++i) at_start[i] = found[i] == '\n' ? '\0' : found[i];
+}
+
 /// Parks what holds a directory of ours locked. Requires: fill_low_numbers() found it there.
 void park_lock(message::Parked& place, int fd, const char* label) {
   place.fd = keep(fd);
@@ -1109,6 +1155,7 @@ extern "C" [[noreturn, gnu::used]] void perdure_keeper(long* stack) {
     has_fallback = true;  // if it is none, the programs change places again
     facts |= message::fact_adopted;
   }
+  lower_oom_score_adj();
   memory_file("perdure-failures", failures, message::capacity_max * sizeof(wire::Failure));
   set_close_on_exec(failures, false);  // the executor's, which closes it
   failure_slots = static_cast<wire::Failure*>(map(failures, message::capacity_max * sizeof(wire::Failure)));

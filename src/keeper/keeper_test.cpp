@@ -99,6 +99,55 @@ TEST_F(KeeperTest, KnowsNothingAtTheStart) {
   EXPECT_THAT(manager.list_parked(), IsEmpty());
 }
 
+std::string oom_score_adj_of(pid_t pid) {
+  return perdure::testing::read_file("/proc/" + std::to_string(pid) + "/oom_score_adj").value_or("");
+}
+const Program tells_oom_score{.arguments = {"/bin/sh", "-c", "exit $(cat /proc/self/oom_score_adj)"},
+                              .environment = {"PATH=/usr/bin:/bin"}};
+
+/// CAP_SYS_RESOURCE is often missing where tests run, so both outcomes count.
+TEST(Keeper, ItIsTheLastToBeEndedForWantOfMemoryOrSaysWhyNot) {
+  RunningKeeper keeper{{.oom_score_adj = "71"}};
+  Manager manager = keeper.next_manager();
+  const std::int32_t error = manager.ask(Operation::List).message.header.oom_score_error;
+  EXPECT_EQ(oom_score_adj_of(keeper.pid()), error == 0 ? "-1000\n" : "71\n");
+  EXPECT_THAT(error, ::testing::AnyOf(0, EACCES, EPERM));
+  EXPECT_EQ(oom_score_adj_of(manager.pid()), "71\n");
+  manager.spawn(web, tells_oom_score);
+  EXPECT_EQ(manager.await_end(web).end_status, 71);
+}
+
+/// Where lowering is refused the keeper is made to believe that it was not, and what stands for -1000 is written from outside.
+TEST(Keeper, WhatItStartsHasTheOomScoreThatItWasStartedWith) {
+  const std::vector<std::string> pretence{
+      "strace", "-o", "/dev/null", "-e", "trace=write", "-e", "inject=write:retval=5:when=1"};
+  std::vector<std::string> trial = pretence;
+  trial.emplace_back("true");
+  if (perdure::testing::run(trial).status.text() != "exited with 0")
+    GTEST_SKIP() << "strace is not installed, or processes may not be traced here";
+  RunningKeeper keeper{{.under = pretence, .oom_score_adj = "71"}};
+  Manager manager = keeper.next_manager();
+  const pid_t traced = manager.keeper();
+  EXPECT_EQ(manager.ask(Operation::List).message.header.oom_score_error, 0);
+  const auto expect_inherited_by_nobody = [&](const Key& key) {
+    perdure::testing::write_file("/proc/" + std::to_string(traced) + "/oom_score_adj", "72");
+    ASSERT_EQ(oom_score_adj_of(traced), "72\n");
+    manager.spawn(key, tells_oom_score);
+    EXPECT_EQ(manager.await_end(key).end_status, 71);
+    manager.die();
+    manager = keeper.next_manager();
+    EXPECT_EQ(oom_score_adj_of(manager.pid()), "71\n");
+  };
+  expect_inherited_by_nobody(web);
+  const UniqueFd program{::open(PERDURE_KEEPER, O_RDONLY | O_CLOEXEC)};
+  manager.channel.send(Request{.operation = Operation::ExecKeeper}, std::array{program.get()});
+  Manager next = keeper.next_manager();
+  manager.die();
+  manager = std::move(next);
+  expect_inherited_by_nobody({2, 8, 1});
+  EXPECT_EQ(manager.ask(Operation::List).message.header.oom_score_error, 0) << "it was lowered before";
+}
+
 TEST_F(KeeperTest, IsTheManagersParent) { EXPECT_EQ(manager.keeper(), keeper.pid()); }
 
 // ---- spawning

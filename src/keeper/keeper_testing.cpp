@@ -222,6 +222,7 @@ RunningKeeper::RunningKeeper(KeeperOptions options) {
     ::close_range(message::state_lock_fd, ~0U, CLOSE_RANGE_CLOEXEC);  // what the test itself was started with
     int number = message::state_lock_fd;
     for (const UniqueFd& lock_file : locks) is_ready = is_ready && ::dup2(lock_file.get(), number++) >= 0;
+    if (!options.oom_score_adj.empty()) perdure::testing::write_file("/proc/self/oom_score_adj", options.oom_score_adj);
     if (options.nofile != 0) is_ready = is_ready && ::setrlimit(RLIMIT_NOFILE, &limit) == 0;
     if (is_ready) ::execvp(arguments[0], arguments.data());
     ::_exit(127);

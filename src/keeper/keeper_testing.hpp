@@ -84,6 +84,7 @@ struct KeeperOptions {
   std::vector<std::string> under{};  ///< a program that executes the keeper: strace, …
   std::string manager_program{};     ///< empty: the test program
   std::vector<int> locks{};          ///< of its directories
+  std::string oom_score_adj{};       ///< empty: as it is
 };
 
 class RunningKeeper {

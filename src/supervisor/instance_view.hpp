@@ -68,6 +68,7 @@ struct InstanceFacts {
   std::uint64_t manager_restarts = 0;  ///< by the keeper, since the instance started
   std::uint64_t orphans_reaped = 0;    ///< by the keeper: processes that were nobody's main process; as it told last
   bool keeper_is_locked = true;        ///< its memory cannot be swapped out
+  bool keeper_is_spared = true;        ///< its oom_score_adj is -1000: it is the last to be ended for want of memory
   std::size_t units = 0;               ///< NServices=: loaded
   std::size_t active = 0;
   std::size_t failed = 0;
@@ -81,6 +82,7 @@ struct InstanceFacts {
   std::string_view state_dir{};
   std::string_view log_dir{};
   std::vector<std::string_view> degraded{};  ///< one line each: what does not work as it should, and why
+  std::vector<std::string_view> remarks{};   ///< one line each: what works as it can here, and is good to know
 };
 
 /// Why a job or a request was not taken. Nothing has changed.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/errno_name.hpp"
 #include "core/print.hpp"
 #include "os/clock.hpp"
 #include "os/file.hpp"
@@ -116,6 +117,7 @@ InstanceFacts Manager::facts() const {
   facts.manager_restarts = keeper_facts_.manager_starts > 0 ? keeper_facts_.manager_starts - 1 : 0;
   facts.orphans_reaped = keeper_facts_.orphans_reaped;
   facts.keeper_is_locked = (keeper_facts_.facts & keeper::fact_locked) != 0;
+  facts.keeper_is_spared = keeper_facts_.oom_score_error == 0;
   facts.units = by_name_.size();
   for (const auto& [name, unit] : by_name_) {
     const core::UnitRecord* const record = engine_.record(unit->id);
@@ -143,6 +145,11 @@ InstanceFacts Manager::facts() const {
     facts.degraded.push_back(
         "the keeper's memory is not locked: RLIMIT_MEMLOCK is too low for it; under memory pressure, ends and starts may be "
         "late");
+  // As it is for every ordinary user, and in most containers: nothing is out of order.
+  if (!facts.keeper_is_spared)
+    facts.remarks.push_back(hold("the keeper's oom_score_adj cannot be lowered to -1000 (" +
+                                 std::string{base::errno_name(keeper_facts_.oom_score_error)} +
+                                 ", that takes CAP_SYS_RESOURCE): it may be killed like any process when memory runs out"));
   if ((keeper_facts_.facts & keeper::fact_adopted) != 0)
     facts.degraded.push_back(
         "the keeper was lost and has been replaced; services that were started before are not its children");

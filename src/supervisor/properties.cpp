@@ -91,6 +91,7 @@ constexpr std::array instance_properties{
     InstanceProperty{"ManagerRestarts", [](JsonText& j, const InstanceFacts& f) { j.number(f.manager_restarts); }},
     InstanceProperty{"OrphansReaped", [](JsonText& j, const InstanceFacts& f) { j.number(f.orphans_reaped); }},
     InstanceProperty{"KeeperLocked", [](JsonText& j, const InstanceFacts& f) { j.boolean(f.keeper_is_locked); }},
+    InstanceProperty{"KeeperSpared", [](JsonText& j, const InstanceFacts& f) { j.boolean(f.keeper_is_spared); }},
     InstanceProperty{"NServices", [](JsonText& j, const InstanceFacts& f) { j.number(f.units); }},
     InstanceProperty{"NActive", [](JsonText& j, const InstanceFacts& f) { j.number(f.active); }},
     InstanceProperty{"NFailedUnits", [](JsonText& j, const InstanceFacts& f) { j.number(f.failed); }},
@@ -108,6 +109,7 @@ constexpr std::array instance_properties{
     InstanceProperty{"StateDirectory", [](JsonText& j, const InstanceFacts& f) { j.string(f.state_dir); }},
     InstanceProperty{"LogDirectory", [](JsonText& j, const InstanceFacts& f) { j.string(f.log_dir); }},
     InstanceProperty{"Degraded", [](JsonText& j, const InstanceFacts& f) { j.strings(f.degraded); }},
+    InstanceProperty{"Remarks", [](JsonText& j, const InstanceFacts& f) { j.strings(f.remarks); }},
 };
 
 template <class Subject>

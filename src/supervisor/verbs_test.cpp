@@ -121,18 +121,22 @@ TEST_F(VerbsTest, WithoutAUnitTheInstanceTellsOfItself) {
     const Json told = data(fmt::format(R"({{"verb":"{}","properties":["Version","KeeperPID","ManagerPID"]}})", verb));
     EXPECT_EQ(told, Json::parse(expected)) << verb;
   }
+  instance.known().remarks = {"as it can be here"};
+  EXPECT_EQ(ask("status").message, "running") << "a remark is no fault";
+  EXPECT_EQ(data(R"({"verb":"show","properties":["Remarks"]})").at("instance"),
+            Json::parse(R"({"Remarks":["as it can be here"]})"));
   instance.known().degraded = {"the log directory takes nothing: No space left on device (ENOSPC)"};
   EXPECT_EQ(ask("status").message, "degraded");
 }
 
 TEST_F(VerbsTest, WhatTheKeeperCountsAndCouldNotDoIsAProperty) {
   const auto told = [this] {
-    return data(R"({"verb":"show","properties":["OrphansReaped","KeeperLocked"]})").at("instance");
+    return data(R"({"verb":"show","properties":["OrphansReaped","KeeperLocked","KeeperSpared"]})").at("instance");
   };
-  EXPECT_EQ(told(), Json::parse(R"({"OrphansReaped":0,"KeeperLocked":true})"));
+  EXPECT_EQ(told(), Json::parse(R"({"OrphansReaped":0,"KeeperLocked":true,"KeeperSpared":true})"));
   instance.known().orphans_reaped = 20'000;
-  instance.known().keeper_is_locked = false;
-  EXPECT_EQ(told(), Json::parse(R"({"OrphansReaped":20000,"KeeperLocked":false})"));
+  instance.known().keeper_is_locked = instance.known().keeper_is_spared = false;
+  EXPECT_EQ(told(), Json::parse(R"({"OrphansReaped":20000,"KeeperLocked":false,"KeeperSpared":false})"));
 }
 
 TEST_F(VerbsTest, AJobIsAnsweredWhenItEnds) {

@@ -139,7 +139,8 @@ struct Header {
   std::uint32_t capacity = 0;         ///< entries there is room for
   std::uint32_t entries = 0;          ///< entries in use
   std::uint64_t nofile_at_start = 0;  ///< soft RLIMIT_NOFILE before the keeper raised it
-  std::uint8_t reserved[24]{};
+  std::int32_t oom_score_error = 0;   ///< errno of the attempt to lower its oom_score_adj to -1000; 0: it is there
+  std::uint8_t reserved[20]{};
 };
 static_assert(sizeof(Header) == 88 && std::is_trivially_copyable_v<Header>);
 
@@ -165,7 +166,7 @@ static_assert(entries_max * sizeof(ParkedLabel) <= entries_max * sizeof(Entry));
 // keeper because the keeper is gone.
 
 inline constexpr std::uint32_t table_magic = 0x544b4450;  // "PDKT"
-inline constexpr std::uint32_t table_version = 1;
+inline constexpr std::uint32_t table_version = 2;
 
 struct Slot {
   Entry entry{};
@@ -193,6 +194,8 @@ struct Table {
   std::uint32_t orphans_reaped = 0;
   std::uint32_t facts = 0;
   std::uint64_t nofile_at_start = 0;
+  /// The text of /proc/self/oom_score_adj before the keeper lowered it; empty: it has not.
+  char oom_score_adj_at_start[8]{};
   Parked parked[parked_max]{};
   // `capacity` slots follow.
 };

@@ -113,6 +113,20 @@ TEST_F(Requests, WhatCannotBeStartedIsNotTriedAgainInATightLoop) {
   EXPECT_THAT(instance_.remarks("no.service"), HasSubstr("/no/such/program"));
 }
 
+TEST_F(Requests, WhetherTheKeeperIsSparedWhenMemoryRunsOutIsToldOnceAndNobodyInheritsIt) {
+  const auto score_of = [&](const char* process) {
+    return perdure::testing::read_file("/proc/" + std::to_string(instance_.number(process)) + "/oom_score_adj").value_or("");
+  };
+  const json told = instance_.ask({{"verb", "show"}}).at("instance");
+  const bool is_spared = told.at("KeeperSpared");
+  EXPECT_EQ(is_spared, score_of("KeeperPID") == "-1000\n");
+  EXPECT_THAT(told.at("Remarks").dump(), is_spared ? ::testing::Not(HasSubstr("oom_score_adj")) : HasSubstr("(EACCES"));
+  const std::string ours = perdure::testing::read_file("/proc/self/oom_score_adj").value_or("?");
+  EXPECT_EQ(score_of("ManagerPID"), ours);
+  replace_manager();
+  EXPECT_EQ(score_of("ManagerPID"), ours);
+}
+
 TEST_F(Requests, ADirectoryStaysLockedWhenTheKeeperIsReplaced) {
   const auto keeper = static_cast<pid_t>(instance_.number("KeeperPID"));
   const auto manager = instance_.number("ManagerPID");
