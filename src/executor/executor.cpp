@@ -4,7 +4,8 @@
 // digits or "-", where the spec stands in descriptor 16, how many descriptors from 16 on are the child's, the number of a
 // cgroup.procs to enter through or 0, and the oom_score_adj of a service that sets none (empty: as inherited). It undoes
 // what it inherited from the keeper, takes on what the spec says, and executes the program. The first step that
-// fails is told through the failure slot, and ends it with the exit code that systemd.exec(5) has for it: the service never runs with less than its unit asks for.
+// fails is told through the failure slot, and ends it with the exit code that systemd.exec(5) has for it: the service
+// never runs with less than its unit asks for.
 // No C library: its start must cost no more than the exec itself.
 #include "raw/start.hpp"
 #include "raw/system_call.hpp"
