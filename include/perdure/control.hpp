@@ -45,6 +45,9 @@ struct ControlServerOptions {
   int listener = -1;
   std::chrono::milliseconds line_within{5000};
   unsigned connections_max = 32;
+  /// Peers who may not ask and are heard all the same, so many at a time and each for one request, so that its refusal can say what
+  /// was wanted; others are turned away unheard. Requires: whoever sets it looks at Request::is_permitted.
+  unsigned strangers_max = 0;
 };
 
 class PERDURE_EXPORT ControlServer {

@@ -69,6 +69,10 @@ class Connection {
   /// The deadline has passed: says so where that helps, and closes.
   void expire(Instant now, std::chrono::milliseconds line_within);
   void close() noexcept { phase_ = Phase::Over; }
+  /// What was taken is answered, nothing further is taken.
+  void take_no_more() noexcept {
+    if (phase_ == Phase::Open) phase_ = Phase::Answering;
+  }
   /// Reading goes on after a pause that was ours: the peer's time starts again.
   void restart_clock(Instant now) noexcept { since_ = now; }
 

@@ -59,6 +59,7 @@ struct ControlServer::State {
   struct Client {
     Connection connection;
     std::uint32_t watched = EPOLLIN;
+    bool is_stranger = false;
   };
 
   using Clients = std::map<std::uint64_t, Client>;
@@ -68,6 +69,7 @@ struct ControlServer::State {
         epoll(std::move(poller)),
         line_within(options.line_within),
         connections_max(options.connections_max),
+        strangers_max(options.strangers_max),
         maker(::getpid()),
         events(connections_max + 1) {}
   State(const State&) = delete;
@@ -82,8 +84,9 @@ struct ControlServer::State {
   [[nodiscard]] Room room() const noexcept { return in_flight.size() < in_flight_max ? Room::ForMore : Room::Full; }
 
   void process(std::vector<Request>& requests);
-  void serve(std::uint64_t key, Connection& connection, std::uint32_t happened, std::vector<Request>& requests);
-  void take_requests(std::uint64_t key, Connection& connection, std::vector<Request>& requests);
+  void serve(std::uint64_t key, Client& client, std::uint32_t happened, std::vector<Request>& requests);
+  void take_requests(std::uint64_t key, Client& client, std::vector<Request>& requests);
+  [[nodiscard]] std::size_t strangers() const noexcept;
   void accept_some(std::vector<Request>& requests);
   void admit(UniqueFd socket, std::vector<Request>& requests);
   bool make_place();
@@ -96,6 +99,7 @@ struct ControlServer::State {
   UniqueFd epoll;
   std::chrono::milliseconds line_within;
   std::size_t connections_max;
+  std::size_t strangers_max;
   pid_t maker;
   std::vector<epoll_event> events;
   Clients clients{};                                             ///< by key, which is never used again
@@ -113,7 +117,7 @@ void ControlServer::State::process(std::vector<Request>& requests) {
     const std::uint64_t key = event.data.u64;
     if (key == listener_key) newcomers = true;
     else if (const auto client = clients.find(key); client != clients.end())
-      serve(key, client->second.connection, event.events, requests);
+      serve(key, client->second, event.events, requests);
   }
   // Those who are here come first, and what has arrived counts even where the owner came too late to look at it in time.
   if (newcomers) accept_some(requests);
@@ -121,21 +125,22 @@ void ControlServer::State::process(std::vector<Request>& requests) {
   settle();
 }
 
-void ControlServer::State::serve(std::uint64_t key, Connection& connection, std::uint32_t happened,
-                                 std::vector<Request>& requests) {
+void ControlServer::State::serve(std::uint64_t key, Client& client, std::uint32_t happened, std::vector<Request>& requests) {
+  Connection& connection = client.connection;
   const auto now = Clock::now();
   if ((happened & (EPOLLHUP | EPOLLERR)) != 0) {
     connection.receive_rest(now);
-    take_requests(key, connection, requests);
+    take_requests(key, client, requests);
     connection.close();
     return;
   }
   if ((happened & EPOLLIN) != 0) connection.receive(now);
   connection.send(now);
-  take_requests(key, connection, requests);
+  take_requests(key, client, requests);
 }
 
-void ControlServer::State::take_requests(std::uint64_t key, Connection& connection, std::vector<Request>& requests) {
+void ControlServer::State::take_requests(std::uint64_t key, Client& client, std::vector<Request>& requests) {
+  Connection& connection = client.connection;
   while (room() == Room::ForMore) {
     const auto now = Clock::now();
     const auto line = connection.next_line(now);
@@ -145,11 +150,13 @@ void ControlServer::State::take_requests(std::uint64_t key, Connection& connecti
         const std::uint64_t id = ++last_request;
         in_flight.emplace(id, key);
         connection.expect(id, request->dialect);
-        requests.push_back(
-            {id, std::move(request->verb), std::move(request->text), std::move(request->json), connection.peer()});
+        requests.push_back({id, std::move(request->verb), std::move(request->text), std::move(request->json),
+                            connection.peer(), !client.is_stranger});
       } else {
-        connection.reject(wire::control_dialect(*line), request.error().message());
+        connection.reject(wire::control_dialect(*line),
+                          client.is_stranger ? not_permitted(connection.peer()) : request.error().message());
       }
+      if (client.is_stranger) connection.take_no_more();
     }
     connection.send(now);
     if (!line) return;
@@ -174,7 +181,8 @@ void ControlServer::State::accept_some(std::vector<Request>& requests) {
 void ControlServer::State::admit(UniqueFd socket, std::vector<Request>& requests) {
   const auto peer = peer_credentials(socket.get());
   if (!peer) return turn_away(socket, "not permitted: " + peer.error().message());
-  if (!is_permitted(*peer)) return turn_away(socket, not_permitted(*peer));
+  const bool is_stranger = !is_permitted(*peer);
+  if (is_stranger && strangers() >= strangers_max) return turn_away(socket, not_permitted(*peer));
   if (clients.size() >= connections_max && !make_place()) {
     return turn_away(socket, fmt::format("too many connections ({}); try again later", connections_max));
   }
@@ -185,8 +193,14 @@ void ControlServer::State::admit(UniqueFd socket, std::vector<Request>& requests
   if (sys::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, socket.get(), &event) != 0) {
     return turn_away(socket, "no room for another connection: " + base::errno_words(errno));
   }
-  const auto client = clients.emplace(key, Client{Connection{std::move(socket), *peer, Clock::now()}}).first;
-  serve(key, client->second.connection, EPOLLIN, requests);  // most have sent their line by now
+  const auto client =
+      clients.emplace(key, Client{Connection{std::move(socket), *peer, Clock::now()}, EPOLLIN, is_stranger}).first;
+  serve(key, client->second, EPOLLIN, requests);  // most have sent their line by now
+}
+
+std::size_t ControlServer::State::strangers() const noexcept {
+  return static_cast<std::size_t>(
+      std::count_if(clients.begin(), clients.end(), [](const auto& entry) { return entry.second.is_stranger; }));
 }
 
 /// Whoever has been answered in full and only has not hung up yet makes way.
@@ -228,7 +242,7 @@ void ControlServer::State::expire() {
 void ControlServer::State::settle() {
   bool closed_one = false;
   for (auto entry = clients.begin(); entry != clients.end();) {
-    auto& [connection, watched] = entry->second;
+    auto& [connection, watched, is_stranger] = entry->second;
     if (!connection.is_over()) {
       const auto wanted = connection.interest(room());
       epoll_event event{};

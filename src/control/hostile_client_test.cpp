@@ -213,13 +213,13 @@ TEST_F(HostileClientTest, WhoHasBeenAnsweredAndLingersMakesWay) {
   expect_still_serving();
 }
 
-TEST_F(HostileClientTest, AnotherUserIsRefusedBeforeItsRequestIsRead) {
-  if (::geteuid() != 0) GTEST_SKIP() << "becoming another user needs root";
+/// What uid 65534 reads that sends these bytes. Requires: we are root.
+std::string answer_to_nobody(Served& served, const std::string& path, const std::string& bytes) {
   // Let in by the file's mode on purpose: the check of the credentials itself is what must refuse.
-  ASSERT_EQ(::chmod(directory.path().c_str(), 0755), 0);
-  ASSERT_EQ(::chmod(path.c_str(), 0666), 0);
+  const std::string directory = path.substr(0, path.rfind('/'));
+  if (::chmod(directory.c_str(), 0755) != 0 || ::chmod(path.c_str(), 0666) != 0) return "NO MODE";
   int answer[2];
-  ASSERT_EQ(::pipe(answer), 0);
+  if (::pipe(answer) != 0) return "NO PIPE";
   const pid_t child = ::fork();
   if (child == 0) {
     constexpr uid_t nobody = 65534;
@@ -228,23 +228,48 @@ TEST_F(HostileClientTest, AnotherUserIsRefusedBeforeItsRequestIsRead) {
       ::_exit(2);
     }
     RawClient client{path};
-    client.send_some("status\n");
+    client.send_some(bytes);
     char line[256];
-    const ssize_t count = ::recv(client.fd(), line, sizeof line, 0);
-    ::_exit(count > 0 && ::write(answer[1], line, static_cast<std::size_t>(count)) == count ? 0 : 1);
+    for (ssize_t count = 0; (count = ::recv(client.fd(), line, sizeof line, 0)) > 0;) {
+      if (::write(answer[1], line, static_cast<std::size_t>(count)) != count) ::_exit(1);
+    }
+    ::_exit(0);
   }
   ::close(answer[1]);
   int status = -1;
-  ASSERT_TRUE(served.work_until([&] { return ::waitpid(child, &status, WNOHANG) == child; }));
+  EXPECT_TRUE(served.work_until([&] { return ::waitpid(child, &status, WNOHANG) == child; }));
   EXPECT_EQ(status, 0);
-  char line[256];
+  char line[1024];
   const ssize_t count = ::read(answer[0], line, sizeof line);
   ::close(answer[0]);
-  ASSERT_GT(count, 0);
-  EXPECT_EQ(std::string(line, static_cast<std::size_t>(count)),
+  return count < 0 ? "NOTHING" : std::string(line, static_cast<std::size_t>(count));
+}
+
+TEST_F(HostileClientTest, AnotherUserIsRefusedBeforeItsRequestIsRead) {
+  if (::geteuid() != 0) GTEST_SKIP() << "becoming another user needs root";
+  EXPECT_EQ(answer_to_nobody(served, path, "status\n"),
             "error: not permitted: only uid 0 may ask here, you are uid 65534\n");
   EXPECT_EQ(served.served(), 0U);
   expect_still_serving();
+}
+
+TEST_F(HostileClientTest, AnotherUserMayBeHeardForOneRequestThatIsMarked) {
+  if (::geteuid() != 0) GTEST_SKIP() << "becoming another user needs root";
+  const std::string other = directory.file("other.sock");
+  Served hearing{{.path = other, .line_within = 3 * hang_limit, .connections_max = 8, .strangers_max = 1}};
+  ASSERT_TRUE(hearing.is_up()) << hearing.error();
+  EXPECT_EQ(answer_to_nobody(hearing, other, "fail no\n"), "error: no\n");
+  EXPECT_FALSE(hearing.last().is_permitted);
+  EXPECT_EQ(hearing.last().peer.uid, 65534U);
+  EXPECT_EQ(answer_to_nobody(hearing, other, "{\"verb\":\"status\"}\n{\"verb\":\"status\"}\n"),
+            "{\"ok\":true,\"text\":\"running\",\"protocol\":1}\n")
+      << "only the first one";
+  EXPECT_EQ(hearing.served(), 2U);
+  EXPECT_EQ(answer_to_nobody(hearing, other, "{]\n"),
+            "{\"ok\":false,\"text\":\"not permitted: only uid 0 may ask here, you are uid 65534\",\"protocol\":1}\n");
+  EXPECT_EQ(hearing.served(), 2U);
+  EXPECT_EQ(ask(hearing, other, "status\n"), "running\n");
+  EXPECT_TRUE(hearing.last().is_permitted);
 }
 
 TEST_F(HostileClientTest, DescriptorsSentAlongAreNotKept) {

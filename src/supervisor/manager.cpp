@@ -99,8 +99,8 @@ void Manager::drain_last_output() {
 std::optional<base::Instant> Manager::next_deadline() const {
   if (!events_.empty()) return now_;
   std::optional<base::Instant> first;
-  for (const std::optional<base::Instant>& deadline :
-       {engine_.next_deadline(), timers_.next(), verbs_.next_deadline(), control_->next_deadline()}) {
+  for (const std::optional<base::Instant>& deadline : {engine_.next_deadline(), timers_.next(), verbs_.next_deadline(),
+                                                       control_->next_deadline(), refusals_.next_deadline()}) {
     if (deadline && (!first || *deadline < *first)) first = deadline;
   }
   return first;
@@ -179,6 +179,9 @@ void Manager::take_due() {
   if (const auto deadline = engine_.next_deadline(); deadline && *deadline <= now_)
     events_.emplace_back(core::DeadlinePassed{});
   verbs_.expire(now_, answers_);
+  if (const auto deadline = refusals_.next_deadline(); deadline && *deadline <= now_) {
+    for (const std::string& line : refusals_.take_due(now_)) say(line);
+  }
   if (const auto deadline = control_->next_deadline(); deadline && *deadline <= now_) take_control();
 }
 
@@ -307,7 +310,15 @@ void Manager::take_tracking_events() {
 void Manager::take_control() {
   requests_.clear();
   control_->process(requests_);
-  for (const Request& request : requests_) verbs_.handle(request, now_, answers_);
+  for (const Request& request : requests_) {
+    if (request.is_permitted) verbs_.handle(request, now_, answers_);
+    else note_refusal(request);
+  }
+}
+
+void Manager::note_refusal(const Request& request) {
+  const std::string wish = Verbs::deny(request, answers_);
+  if (const auto line = refusals_.note(now_, {request.peer.uid, request.peer.pid, wish})) say(*line);
 }
 
 // ---- words for whoever reads our stderr

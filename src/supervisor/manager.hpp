@@ -33,6 +33,7 @@
 #include "supervisor/keeper_channel.hpp"
 #include "supervisor/launch.hpp"
 #include "supervisor/process_tracking.hpp"
+#include "supervisor/refusal_pacing.hpp"
 #include "supervisor/saved_units.hpp"
 #include "supervisor/supervised_unit.hpp"
 #include "supervisor/unit_files.hpp"
@@ -103,6 +104,7 @@ class Manager : private InstanceView {
   void take_tracking_events();
   void take_due();
   void take_control();
+  void note_refusal(const Request& request);
   void decide();
   [[nodiscard]] std::optional<base::Instant> next_deadline() const;
   void say(std::string_view line);
@@ -177,6 +179,7 @@ class Manager : private InstanceView {
   std::optional<ControlServer> control_{};
   Verbs verbs_{*this};
   Verbs::Answers answers_{};
+  RefusalPacing refusals_{};
   std::vector<Request> requests_{};
   std::vector<std::unique_ptr<SupervisedUnit>> units_{};  ///< by number; a hole where none is
   std::map<std::string_view, SupervisedUnit*> by_name_{};

@@ -497,6 +497,7 @@ Result<void> Manager::open_control(UniqueFd parked) {
   ControlServerOptions options;
   options.path = options_.runtime_dir + "/control.sock";
   options.connections_max = 256;
+  options.strangers_max = 8;
   if (!parked) {
     PERDURE_TRY(control::ListeningSocket fresh, control::ListeningSocket::at(options.path));
     parked.reset(fresh.fd());

@@ -202,6 +202,23 @@ void Verbs::handle(const Request& request, base::Instant now, Answers& answers) 
   }
 }
 
+void Verbs::refuse(const Request& request, const Fault& why, Answers& answers) {
+  answers.push_back({request.id, refused(why)});
+}
+
+std::string Verbs::deny(const Request& request, Answers& answers) {
+  std::string wish = request.verb;  // letters, digits and hyphens
+  std::string unit;
+  if (const auto question = InstanceRequest::parse(request); question && !question->units.empty()) {
+    unit = question->units.front();
+    wish += ' ' + unit;
+    if (const std::size_t more = question->units.size() - 1; more > 0) wish += fmt::format(" and {} more", more);
+  }
+  const std::string message = fmt::format("permission denied: uid {} may not {}", request.peer.uid, wish);
+  refuse(request, {"permission-denied", message, unit}, answers);
+  return wish;
+}
+
 void Verbs::change(JobType type, const InstanceRequest& question, base::Instant now, Answers& answers) {
   std::vector<Outcome> outcomes;
   for (const std::string& unit : question.units) {

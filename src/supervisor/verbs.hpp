@@ -51,6 +51,10 @@ class Verbs {
 
   /// Appends the answer, unless the request waits.
   void handle(const Request& request, base::Instant now, Answers& answers);
+  /// Answers a request that nobody looks at.
+  static void refuse(const Request& request, const Fault& why, Answers& answers);
+  /// Answers a request whose peer may not ask; what it wanted, in words: "stop web.service". Nothing is asked of the instance.
+  static std::string deny(const Request& request, Answers& answers);
   /// A job has ended: appends the answers that waited for nothing else. Jobs nobody asked for may be told too.
   void job_finished(core::JobId job, core::JobResult result, Answers& answers);
   /// Answers the requests that have waited long enough.

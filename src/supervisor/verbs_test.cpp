@@ -139,6 +139,35 @@ TEST_F(VerbsTest, WhatTheKeeperCountsAndCouldNotDoIsAProperty) {
   EXPECT_EQ(told(), Json::parse(R"({"OrphansReaped":20000,"KeeperLocked":false,"KeeperSpared":false})"));
 }
 
+TEST_F(VerbsTest, WhoMayNotAskIsToldWhatAndTheInstanceIsNotAsked) {
+  const auto deny = [this](const std::string& line) {
+    const auto request = wire::parse_control_request(line);
+    return Verbs::deny({.id = 7,
+                        .verb = request->verb,
+                        .text = request->text,
+                        .json = request->json,
+                        .peer = {.pid = 812, .uid = 65534, .gid = 65534},
+                        .is_permitted = false},
+                       answers);
+  };
+  EXPECT_EQ(deny("stop web.service"), "stop web.service");
+  EXPECT_EQ(deny(R"({"verb":"restart","units":["web.service","db.service","c.service"]})"),
+            "restart web.service and 2 more");
+  EXPECT_EQ(deny("shutdown"), "shutdown");
+  EXPECT_EQ(deny("stop ../../x y"), "stop") << "nothing that is no name";
+  EXPECT_EQ(deny("nonsense web.service"), "nonsense");
+  ASSERT_THAT(answers, SizeIs(5));
+  const Reply& first = answers.front().reply;
+  EXPECT_FALSE(first.ok);
+  EXPECT_EQ(answers.front().request, 7U);
+  EXPECT_EQ(first.message, "permission denied: uid 65534 may not stop web.service");
+  const Json error = Json::parse(first.json).at("error");
+  EXPECT_EQ(error.at("code"), "permission-denied");
+  EXPECT_EQ(error.at("unit"), "web.service");
+  EXPECT_THAT(instance.jobs(), IsEmpty());
+  EXPECT_FALSE(instance.is_shut_down());
+}
+
 TEST_F(VerbsTest, AJobIsAnsweredWhenItEnds) {
   send(R"({"verb":"start","units":["web.service","db.service"]})");
   EXPECT_THAT(answers, IsEmpty());

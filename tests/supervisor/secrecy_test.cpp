@@ -54,13 +54,15 @@ TEST(Secrecy, AnotherUserIsTurnedAwayEvenWhereTheSocketIsOpenToAll) {
   ASSERT_TRUE(instance.wait_for(service.name, "running"));
   fs::permissions(instance.path("."), fs::perms{0711});
   fs::permissions(instance.path("run/control.sock"), fs::perms{0777});
-  for (const char* verb : {"stop", "status"}) {
+  for (const std::string verb : {"stop", "show"}) {
     const auto stranger =
         perdure::testing::run({"/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", PERDURE_PROGRAM,
                                "--runtime-dir=" + instance.path("run"), verb, service.name});
     EXPECT_FALSE(stranger.status.success()) << verb;
-    EXPECT_THAT(stranger.output, HasSubstr("uid 65534")) << verb;
+    EXPECT_THAT(stranger.output, HasSubstr("permission denied: uid 65534 may not " + verb + " guarded.service")) << verb;
   }
+  EXPECT_TRUE(instance.wait_for_output("perdure: permission denied: uid 65534 (pid ")) << instance.output();
+  EXPECT_TRUE(instance.wait_for_output(") may not stop guarded.service; nothing was changed\n")) << instance.output();
   EXPECT_EQ(instance.show(service.name).sub_state, "running");
   EXPECT_EQ(service.truth->lives, 1U);
 }
