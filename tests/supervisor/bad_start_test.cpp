@@ -176,6 +176,20 @@ TEST_P(BadStart, AProgramThatEndsAtOnceIsToldWithItsStatusAndItsLastWords) {
   EXPECT_EQ(instance_.log("late.service"), "its last words\n");
 }
 
+TEST_P(BadStart, AProgramWithoutItsSharedLibraryIsToldWithItsStatusItsLastWordsAndAHint) {
+  const std::string path = instance_.path("bad/unlinked");
+  write_changed(path, [](std::string& program) { program.replace(program.find("libc.so.6"), 9, "libX.so.6"); });
+  add("unlinked.service", path);
+  EXPECT_EQ(instance_.carry_out("start", {"unlinked.service"}), "done");  // it was executed
+  EXPECT_TRUE(instance_.wait_for("unlinked.service", "failed"));
+  EXPECT_TRUE(perdure::testing::eventually([&] { return !instance_.log("unlinked.service").empty(); }));
+  const auto status =
+      perdure::testing::run({PERDURE_PROGRAM, "--runtime-dir=" + instance_.path("run"), "status", "unlinked.service"});
+  EXPECT_THAT(status.output, AllOf(HasSubstr("(code=exited, status=127)"),
+                                   HasSubstr("error while loading shared libraries: libX.so.6: cannot open shared object"),
+                                   HasSubstr("Hint: exit code 127: often a missing shared library")));
+}
+
 INSTANTIATE_TEST_SUITE_P(, BadStart, ::testing::Values("simple", "exec"),
                          [](const auto& type) { return std::string{type.param}; });
 
