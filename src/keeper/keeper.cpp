@@ -84,6 +84,9 @@ std::uint32_t facts;
 std::int32_t manager_pid = 0;  // 0: there is none
 std::int64_t manager_due = 0;  // when there is none: when to start it
 std::int64_t manager_deaths[quick_starts];
+std::int16_t manager_end_code = 0;  // of the last one that ended
+std::int16_t manager_end_status = 0;
+std::int64_t manager_ended_realtime_ns = 0;
 int exec_failures = 0;
 bool has_fallback = false;          // fallback_program is one
 std::uint64_t pending_signals = 0;  // received, not told yet
@@ -156,6 +159,9 @@ void stamp(Header& header) {
   header.entries = table.entries();
   header.nofile_at_start = table.bytes().nofile_at_start;
   header.oom_score_error = oom_score_error;
+  header.manager_end_code = manager_end_code;
+  header.manager_end_status = manager_end_status;
+  header.manager_ended_realtime_ns = manager_ended_realtime_ns;
 }
 
 std::size_t message_size(const Header& header) {
@@ -793,6 +799,9 @@ bool reap(std::int32_t pid) {
   raw::Usage usage{};
   if (!look_at_ended(pid, status, usage)) return false;
   if (status.pid == manager_pid) {
+    manager_end_code = static_cast<std::int16_t>(status.code);
+    manager_end_status = static_cast<std::int16_t>(status.status);
+    manager_ended_realtime_ns = clock_ns(0);
     manager_died();
   } else if (Slot* const slot = table.find_pid(status.pid)) {
     table.unbind_pid(*slot);

@@ -865,6 +865,20 @@ TEST_F(KeeperTest, AManagerThatDiesIsStartedAgainAtOnceAndAfterTheThirdWithAPaus
   EXPECT_EQ(manager.list().at(0).state, EntryState::Running);
 }
 
+TEST_F(KeeperTest, TheNextManagerIsToldHowTheOneBeforeItEnded) {
+  const auto header = [this] { return manager.ask(Operation::List).message.header; };
+  EXPECT_EQ(header().manager_end_code, 0) << "there was none";
+  EXPECT_EQ(header().manager_ended_realtime_ns, 0);
+  change_managers();
+  EXPECT_EQ(header().manager_end_code, code_killed);
+  EXPECT_EQ(header().manager_end_status, SIGKILL);
+  EXPECT_GT(header().manager_ended_realtime_ns, 0);
+  manager = Manager{UniqueFd{}, -1, -1, UniqueFd{}};  // lets go of it: it exits with 0
+  manager = keeper.next_manager();
+  EXPECT_EQ(header().manager_end_code, code_exited);
+  EXPECT_EQ(header().manager_end_status, 0);
+}
+
 TEST_F(KeeperTest, AManagerThatExitsByItselfIsStartedAgain) {
   const pid_t first = manager.pid();
   manager = Manager{UniqueFd{}, -1, -1, UniqueFd{}};  // lets go of it: it exits with 0

@@ -7,8 +7,12 @@
 //     say(unit + ": " + setup_failure_text(wire::Step::Exec, ENOENT, "/usr/bin/web", rights));
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <string>
+#include <string_view>
 
+#include "supervisor/crash_record.hpp"
 #include "supervisor/refused_program.hpp"
 #include "wire/spawn_spec.hpp"
 
@@ -17,5 +21,12 @@ namespace perdure::supervisor {
 /// One line without a full stop: "cannot execute /usr/bin/web: No such file or directory (ENOENT): there is no such file".
 /// `rights`: whom the service runs as.
 std::string setup_failure_text(wire::Step step, int error, const std::string& program, const Rights& rights = our_rights());
+
+/// How a manager ended by itself, with signal and time: "the manager crashed (SIGSEGV) at 2026-11-21T10:00:00Z, generation 2".
+/// Empty: it did not; it was ended, or left. `code` and `status` as in waitid(2)'s siginfo.
+std::string crash_text(int code, int status, std::chrono::system_clock::time_point when, std::uint32_t generation);
+
+/// One line: what is refused, since when, and what to do.
+std::string quarantine_text(Input input, std::string_view name);
 
 }  // namespace perdure::supervisor

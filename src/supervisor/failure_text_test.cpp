@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -120,6 +121,24 @@ TEST_F(FailureTextTest, AFirstLineWithoutAnEndIsNoTrap) {
   EXPECT_THAT(said(Step::Exec, ENOENT, make("long", "#!/" + std::string(10'000, 'x'))),
               HasSubstr("of its first line does not exist"));
   EXPECT_THAT(said(Step::Exec, ENOENT, make("bare", "#!")), HasSubstr("(ENOENT)"));
+}
+
+TEST(CrashText, ASignalThatSaysThatSomethingIsWrongWithTheManagerIsACrash) {
+  const std::chrono::system_clock::time_point when{std::chrono::seconds{1'000'000'000}};
+  EXPECT_EQ(crash_text(CLD_KILLED, SIGSEGV, when, 2), "the manager crashed (SIGSEGV) at 2001-09-09T01:46:40Z, generation 2");
+  EXPECT_THAT(crash_text(CLD_DUMPED, SIGABRT, when, 3), HasSubstr("(SIGABRT)"));
+  EXPECT_EQ(crash_text(CLD_KILLED, SIGKILL, when, 2), "") << "somebody wanted it, or memory ran out";
+  EXPECT_EQ(crash_text(CLD_EXITED, SIGSEGV, when, 2), "") << "an exit code";
+  EXPECT_EQ(crash_text(0, 0, when, 0), "") << "nobody saw it";
+}
+
+TEST(CrashText, WhatIsQuarantinedIsToldWithTheWayOut) {
+  EXPECT_EQ(quarantine_text(Input::Unit, "web.service"),
+            "\"web.service\" is quarantined: the manager crashed 3 times while loading it; change its file and \"perdure "
+            "start\" it");
+  EXPECT_EQ(
+      quarantine_text(Input::Request, "show \n"),
+      "the request \"show \\n\" is quarantined: the manager crashed 3 times while carrying it out; ask for something else");
 }
 
 }  // namespace

@@ -20,6 +20,7 @@
 
 #include "base/buffer.hpp"
 #include "base/errno_name.hpp"
+#include "base/hash.hpp"
 #include "os/clock.hpp"
 #include "os/system.hpp"
 #include "supervisor/failure_text.hpp"
@@ -311,9 +312,22 @@ void Manager::take_control() {
   requests_.clear();
   control_->process(requests_);
   for (const Request& request : requests_) {
-    if (request.is_permitted) verbs_.handle(request, now_, answers_);
+    if (request.is_permitted) handle(request);
     else note_refusal(request);
   }
+}
+
+/// A request that brought managers down is not carried out once more: whoever asks the others shall have an answer.
+void Manager::handle(const Request& request) {
+  const std::uint64_t hash = base::fnv1a(request.json, base::fnv1a(request.text, base::fnv1a(request.verb)));
+  const std::string& words = request.json.empty() ? request.text : request.json;
+  const std::string name = request.verb + (words.empty() ? "" : ' ' + words.substr(0, sizeof InputName::text));
+  if (is_quarantined(crashes_.record(), Input::Request, name, hash)) {
+    Verbs::refuse(request, {"quarantined", quarantine_text(Input::Request, name)}, answers_);
+    return;
+  }
+  const CrashFile::Held held{crashes_, Input::Request, name, hash};
+  verbs_.handle(request, now_, answers_);
 }
 
 void Manager::note_refusal(const Request& request) {
@@ -434,6 +448,7 @@ void Manager::become_keeper() {
   park_here(control_label, control_->listener());
   park_here(journal_label, journal_->fd());
   park_here(units_label, saved_->fd());
+  if (crashes_.fd() >= 0) park_here(crashes_label, crashes_.fd());
   if (is_shutting_down_) park_here(stopping_label, specs_->fd());
   if (tracking_.enters_by_procs()) park_here(by_procs_label, specs_->fd());
   for (const auto& [label, lock] : locks_) park_here(label, lock.get());

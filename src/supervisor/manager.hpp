@@ -28,6 +28,7 @@
 #include "loop/timers.hpp"
 #include "perdure/control.hpp"
 #include "perdure/result.hpp"
+#include "supervisor/crash_file.hpp"
 #include "supervisor/instance_view.hpp"
 #include "supervisor/journal.hpp"
 #include "supervisor/keeper_channel.hpp"
@@ -59,6 +60,7 @@ inline constexpr const char* control_label = "control";  ///< the listening cont
 inline constexpr const char* journal_label = "journal";
 inline constexpr const char* units_label = "units";
 inline constexpr const char* stopping_label = "stopping";  ///< any descriptor: everything is to stop, whoever is manager
+inline constexpr const char* crashes_label = "crashes";    ///< what is in hand, and was at crashes: CrashFile
 inline constexpr const char* by_procs_label =
     "by-procs";  ///< any descriptor: children cannot be born into their cgroup here
 
@@ -91,6 +93,8 @@ class Manager : private InstanceView {
   SupervisedUnit& add_unit(const FoundUnit& found, core::UnitId id);
   SupervisedUnit* load_named(std::string_view name);
   SupervisedUnit* resolve(std::string_view name) const;
+  void take_crashes(UniqueFd parked);
+  std::uint64_t suspected_hash(const FoundUnit& found) const;
   void open_messages();
   void read_sources(SupervisedUnit& unit, const FoundUnit& found);
   void introduce();
@@ -105,6 +109,7 @@ class Manager : private InstanceView {
   void take_due();
   void take_control();
   void note_refusal(const Request& request);
+  void handle(const Request& request);
   void decide();
   [[nodiscard]] std::optional<base::Instant> next_deadline() const;
   void say(std::string_view line);
@@ -189,6 +194,8 @@ class Manager : private InstanceView {
   std::map<std::string, UniqueFd> locks_{};  ///< of our directories; the keeper holds them, and we in case we become it
   std::vector<std::string> old_leaves_{};    ///< to remove when they let us
   std::vector<std::string> notes_{};         ///< what is not as it should be
+  CrashFile crashes_{};
+  std::string last_crash_{};  ///< how the manager before this one crashed, one line
   base::Instant now_{};
   base::Instant started_{};
   Timestamp instance_start_{};

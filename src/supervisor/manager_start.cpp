@@ -23,6 +23,7 @@
 #include "os/clock.hpp"
 #include "os/file.hpp"
 #include "os/system.hpp"
+#include "supervisor/failure_text.hpp"
 #include "supervisor/manager.hpp"
 #include "supervisor/manager_tokens.hpp"
 #include "wire/spawn_spec.hpp"
@@ -198,6 +199,8 @@ Result<void> Manager::open() {
   sys::setsid();
   sigset_t all;
   ::sigfillset(&all);
+  // Who wants to see where a manager hangs sends it one of these, and gets a core.
+  for (const int signal : {SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIGTRAP}) ::sigdelset(&all, signal);
   sys::sigprocmask(SIG_SETMASK, &all, nullptr);
   sys::prctl(PR_SET_TIMERSLACK, 1);
   now_ = os::monotonic_now();
@@ -330,6 +333,7 @@ Result<void> Manager::recover() {
   // early (perhaps just when it was to take over from those two). What was written down tells of services that go on.
   bool both_lost = false;
   PERDURE_CHECK(ask_keeper_facts());
+  take_crashes(std::move(parked[crashes_label]));
   if (is_first_start_) {
     Result<SavedUnits> left = SavedUnits::open(options_.state_dir);
     both_lost = left && !entries.empty();
@@ -401,6 +405,31 @@ Result<void> Manager::recover() {
     events_.emplace_back(core::ShutdownRequested{});
   }
   return {};
+}
+
+/// How the manager before us ended, and whether what it had in hand may be the reason.
+void Manager::take_crashes(UniqueFd parked) {
+  const bool is_new = !parked;
+  crashes_ = is_new ? CrashFile::create() : CrashFile::adopt(std::move(parked));
+  if (is_new && crashes_.fd() >= 0) park(crashes_label, crashes_.fd());
+  const std::chrono::nanoseconds ended{keeper_facts_.manager_ended_realtime_ns};
+  last_crash_ =
+      crash_text(keeper_facts_.manager_end_code, keeper_facts_.manager_end_status,
+                 std::chrono::system_clock::time_point{std::chrono::duration_cast<std::chrono::microseconds>(ended)},
+                 keeper_facts_.manager_starts - 1);
+  if (last_crash_.empty()) return forget_in_hand(crashes_.record());
+  const Suspect* const suspect = count_crash(crashes_.record(), now_);
+  if (suspect != nullptr)
+    last_crash_ += (suspect->input == Input::Unit ? " while it was loading " : " while it was carrying out ") +
+                   base::quote(suspect->name.view());
+  say(last_crash_);
+  if (suspect != nullptr && suspect->is_quarantined != 0) say(quarantine_text(suspect->input, suspect->name.view()));
+}
+
+/// Of its texts, where they are suspected to bring managers down; 0: they are not.
+std::uint64_t Manager::suspected_hash(const FoundUnit& found) const {
+  const bool is_suspected = suspect_of(crashes_.record(), Input::Unit, found.name.text(), 0) != nullptr;
+  return is_suspected ? hash_of(found.sources) : 0;
 }
 
 void Manager::remove_unknown_leaves() {
@@ -643,7 +672,15 @@ SupervisedUnit& Manager::add_unit(const FoundUnit& found, core::UnitId id) {
     if (!diagnostic.is_warning && unit.load_error.empty()) unit.load_error = diagnostic.text();
     unit.remarks.push_back(diagnostic.text());
   }
-  read_sources(unit, found);
+  const std::uint64_t hash = suspected_hash(found);
+  if (hash != 0 && unit.load_state == LoadState::Loaded && is_quarantined(crashes_.record(), Input::Unit, unit.name, hash)) {
+    unit.load_state = LoadState::Error;
+    unit.load_error = quarantine_text(Input::Unit, unit.name);
+  }
+  {
+    const CrashFile::Held held{crashes_, Input::Unit, unit.name, hash};
+    read_sources(unit, found);
+  }
   return unit;
 }
 

@@ -9,6 +9,7 @@
 #include "os/clock.hpp"
 #include "os/file.hpp"
 #include "perdure/version.hpp"
+#include "supervisor/failure_text.hpp"
 #include "supervisor/manager.hpp"
 
 namespace perdure::supervisor {
@@ -145,6 +146,10 @@ InstanceFacts Manager::facts() const {
     facts.degraded.push_back(
         "the keeper's memory is not locked: RLIMIT_MEMLOCK is too low for it; under memory pressure, ends and starts may be "
         "late");
+  if (!last_crash_.empty()) facts.remarks.push_back(last_crash_);
+  for (const Suspect& suspect : crashes_.record().suspects) {
+    if (suspect.is_quarantined != 0) facts.remarks.push_back(hold(quarantine_text(suspect.input, suspect.name.view())));
+  }
   // As it is for every ordinary user, and in most containers: nothing is out of order.
   if (!facts.keeper_is_spared)
     facts.remarks.push_back(hold("the keeper's oom_score_adj cannot be lowered to -1000 (" +

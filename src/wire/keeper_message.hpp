@@ -140,7 +140,11 @@ struct Header {
   std::uint32_t entries = 0;          ///< entries in use
   std::uint64_t nofile_at_start = 0;  ///< soft RLIMIT_NOFILE before the keeper raised it
   std::int32_t oom_score_error = 0;   ///< errno of the attempt to lower its oom_score_adj to -1000; 0: it is there
-  std::uint8_t reserved[20]{};
+  /// How the manager before this one ended, as of an entry; 0: there was none, or nobody saw it.
+  std::int16_t manager_end_code = 0;
+  std::int16_t manager_end_status = 0;
+  std::int64_t manager_ended_realtime_ns = 0;
+  std::uint8_t reserved[8]{};
 };
 static_assert(sizeof(Header) == 88 && std::is_trivially_copyable_v<Header>);
 
