@@ -1,7 +1,7 @@
 // How long does it take to learn whether a service runs: over an open control connection, and with a client that is started for it?
 //
 // 50 services run. The bare peers are a process that answers each line at once with the same number of bytes, and the start, to its
-// end, of a program without a C library that does nothing.
+// end, of a program without a C library that does nothing; beside it one with a static C library that does nothing either.
 #include <sys/socket.h>
 
 #include <memory>
@@ -88,7 +88,8 @@ void measure_clients(const bench::Arguments& arguments, bench::Report& report,
     bool heavy;
     bench::Samples samples{};
   };
-  std::vector<Client> clients{{"no-op", {{bench::Fleet::program()}}, false}};
+  std::vector<Client> clients{{"no-op", {{bench::Fleet::program()}}, false},
+                              {"nothing, with a C library", {{bench::sibling("noop")}}, false}};
   for (const auto& server : servers)
     clients.push_back({server->contender().name, {server->contender().query}, server->contender().heavy});
 

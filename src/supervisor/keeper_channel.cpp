@@ -129,9 +129,11 @@ std::optional<KeeperChannel::Received> KeeperChannel::receive() {
 }
 
 Result<KeeperChannel::Received> KeeperChannel::ask(const keeper::Request& request, std::span<const int> fds) {
-  const std::uint64_t sequence = send(request, fds);
+  return answer_to(send(request, fds));
+}
+
+Result<KeeperChannel::Received> KeeperChannel::answer_to(std::uint64_t sequence) {
   std::deque<Received> others;
-  std::swap(others, early_);
   for (;;) {
     flush();
     while (auto received = receive()) {

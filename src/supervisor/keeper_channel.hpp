@@ -44,7 +44,9 @@ class KeeperChannel {
 
   /// The next message, if there is one. A message that is none of ours is dropped and counted, one without bytes too.
   std::optional<Received> receive();
-  /// Sends, then waits for the message with the same sequence number; others that come first are kept for receive().
+  /// Waits for the message with that sequence number; others that come first are kept for receive().
+  Result<Received> answer_to(std::uint64_t sequence);
+  /// Sends, and waits for the answer.
   Result<Received> ask(const keeper::Request& request, std::span<const int> fds = {});
   /// The other end is closed: there is no keeper any more.
   [[nodiscard]] bool is_lost() const noexcept { return lost_; }

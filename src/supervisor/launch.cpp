@@ -11,6 +11,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/buffer.hpp"
 #include "os/system.hpp"
 #include "wire/spawn_spec.hpp"
 
@@ -19,6 +20,8 @@ namespace {
 
 namespace sys = os::sys;
 using wire::SpawnSpec;
+
+constexpr std::size_t unwritten_max = 256 * 1024;  // of specs, in bytes
 
 static_assert(unit::limit_count == wire::spec_limits);
 static_assert(static_cast<int>(unit::Limit::OpenFiles) == RLIMIT_NOFILE &&
@@ -244,13 +247,21 @@ Result<SpecFile> SpecFile::open() {
 }
 
 Result<SpecPlace> SpecFile::add(const std::vector<char>& bytes) {
-  const ssize_t written = sys::pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(size_));
-  if (written != static_cast<ssize_t>(bytes.size())) {
-    return Error::from_errno(written < 0 ? errno : ENOSPC, "write", "the memory file of spawn specs");
-  }
+  if (unwritten_.size() >= unwritten_max) PERDURE_CHECK(flush());
   const SpecPlace place{size_, static_cast<std::uint32_t>(bytes.size())};
+  unwritten_.insert(unwritten_.end(), bytes.begin(), bytes.end());
   size_ += bytes.size();
   return place;
+}
+
+Result<void> SpecFile::flush() {
+  if (unwritten_.empty()) return {};
+  const auto begin = static_cast<off_t>(size_ - unwritten_.size());
+  const ssize_t written = sys::pwrite(file_.get(), unwritten_.data(), unwritten_.size(), begin);
+  if (written != static_cast<ssize_t>(unwritten_.size()))
+    return Error::from_errno(written < 0 ? errno : ENOSPC, "write", "the memory file of spawn specs");
+  base::clear_burst(unwritten_);
+  return {};
 }
 
 }  // namespace perdure::supervisor

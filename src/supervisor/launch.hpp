@@ -68,14 +68,17 @@ Result<CompiledLaunch> compile(const unit::UnitSpec& unit, const Accounts& accou
 class SpecFile {
  public:
   static Result<SpecFile> open();
-  /// Appends a block and says where it stands.
+  /// Appends a block and says where it stands, or will stand after the next flush().
   Result<SpecPlace> add(const std::vector<char>& bytes);
+  /// Writes what was added since; where that fails, all of it is tried again by the next. Nothing to do costs nothing.
+  Result<void> flush();
   [[nodiscard]] int fd() const noexcept { return file_.get(); }
 
  private:
   explicit SpecFile(UniqueFd file) noexcept : file_(std::move(file)) {}
   UniqueFd file_;
-  std::uint64_t size_ = 0;
+  std::uint64_t size_ = 0;         ///< with what is not written yet
+  std::vector<char> unwritten_{};  ///< the end of it
 };
 
 }  // namespace perdure::supervisor

@@ -15,6 +15,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "os/fault_plan.hpp"
 #include "os/scratch_directory.hpp"
 #include "wire/spawn_spec.hpp"
 
@@ -198,13 +199,36 @@ TEST_F(LaunchTest, SpecsStandOneBehindTheOther) {
   SpecFile file = SpecFile::open().value();
   const std::vector<char> first(100, 'a');
   const std::vector<char> second(7, 'b');
+  const auto text_at = [&file](off_t offset) {
+    char text[8]{};
+    return ::pread(file.fd(), text, sizeof text - 1, offset) < 0 ? "?" : std::string{text};
+  };
   EXPECT_EQ(file.add(first)->offset, 0U);
   const SpecPlace place = file.add(second).value();
   EXPECT_EQ(place.offset, 100U);
   EXPECT_EQ(place.size, 7U);
-  char text[8]{};
-  EXPECT_EQ(::pread(file.fd(), text, sizeof text, 100), 7);
-  EXPECT_STREQ(text, "bbbbbbb");
+  EXPECT_EQ(text_at(100), "") << "written together, and not yet";
+  EXPECT_TRUE(file.flush());
+  EXPECT_EQ(text_at(100), "bbbbbbb");
+  EXPECT_EQ(file.add(first)->offset, 107U);
+  EXPECT_TRUE(file.flush());
+  EXPECT_EQ(text_at(107), "aaaaaaa");
+  EXPECT_TRUE(file.flush()) << "nothing to do";
+}
+
+TEST_F(LaunchTest, SpecsThatCannotBeWrittenAreWrittenTheNextTime) {
+  SpecFile file = SpecFile::open().value();
+  ASSERT_TRUE(file.add(std::vector<char>(10, 'a')));
+  {
+    const os::testing::FaultPlan plan{{.call = os::Call::pwrite, .error = ENOMEM}};
+    EXPECT_EQ(file.flush().error().message(),
+              "cannot write the memory file of spawn specs: Cannot allocate memory (ENOMEM)");
+  }
+  EXPECT_EQ(file.add(std::vector<char>(5, 'b'))->offset, 10U);
+  EXPECT_TRUE(file.flush());
+  char text[16]{};
+  EXPECT_EQ(::pread(file.fd(), text, sizeof text, 0), 15);
+  EXPECT_STREQ(text, "aaaaaaaaaabbbbb");
 }
 
 }  // namespace

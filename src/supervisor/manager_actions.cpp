@@ -169,6 +169,7 @@ void Manager::order_spawn(SupervisedUnit& unit, Run& run, const core::SpawnKey& 
   const auto problem_of = [](const Error& error) {
     return is_for_want_of_resources(error.code()) ? core::SpawnProblem::Resource : core::SpawnProblem::Permanent;
   };
+  if (const Result<void> written = specs_->flush(); !written) return fail(written.error(), core::SpawnProblem::Resource);
   keeper::Request request;
   request.operation = keeper::Operation::Spawn;
   request.key = {key.run, key.unit, key.spawn};

@@ -263,20 +263,25 @@ void Manager::park(const std::string& label, int fd) {
   keeper_.send(request, {&fd, 1});
 }
 
+/// The next part is asked for before this one is taken: keeper and manager work at the same time.
 Result<void> Manager::list_processes(std::vector<core::Event>& found) {
-  std::uint32_t from = 0;
-  do {
+  const auto ask_from = [this](std::uint32_t from) {
     keeper::Request request;
     request.operation = keeper::Operation::List;
     request.from = from;
-    PERDURE_TRY(KeeperChannel::Received part, keeper_.ask(request));
+    return keeper_.send(request);
+  };
+  std::uint64_t question = ask_from(0);
+  for (;;) {
+    PERDURE_TRY(KeeperChannel::Received part, keeper_.answer_to(question));
     keeper_facts_ = part.message.header;
+    const std::uint32_t next = part.message.header.next;
+    if (next != 0) question = ask_from(next);
     std::size_t next_fd = 0;
     for (std::uint32_t i = 0; i < part.message.header.count; ++i)
       take_entry(part.message.entries[i], part.fds, next_fd, found);
-    from = part.message.header.next;
-  } while (from != 0);
-  return {};
+    if (next == 0) return {};
+  }
 }
 
 void Manager::take_entry(const keeper::Entry& entry, std::vector<UniqueFd>& fds, std::size_t& next_fd,
@@ -666,7 +671,6 @@ SupervisedUnit& Manager::add_unit(const FoundUnit& found, core::UnitId id) {
   unit.name = found.name.text();
   unit.fragment_path = found.fragment_path;
   unit.load_state = found.state;
-  unit.sources = hash_of(found.sources);
   by_name_[unit.name] = &unit;
   for (const Diagnostic& diagnostic : found.diagnostics) {
     if (!diagnostic.is_warning && unit.load_error.empty()) unit.load_error = diagnostic.text();
@@ -681,6 +685,7 @@ SupervisedUnit& Manager::add_unit(const FoundUnit& found, core::UnitId id) {
     const CrashFile::Held held{crashes_, Input::Unit, unit.name, hash};
     read_sources(unit, found);
   }
+  if (unit.load_state != LoadState::Loaded) unit.sources = hash_of(found.sources);
   return unit;
 }
 
@@ -745,6 +750,7 @@ void Manager::introduce() {
       }
     }
   }
+  static_cast<void>(specs_->flush());  // what is not written now is tried again with the first start
   for (NewUnit& fresh : new_units_) events_.emplace_back(core::UnitLoaded{fresh.id, std::move(fresh.settings)});
   base::clear_burst(new_units_);
 }
