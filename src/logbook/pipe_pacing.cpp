@@ -4,6 +4,11 @@
 #include <utility>
 
 namespace perdure::logbook {
+namespace {
+
+constexpr std::uint32_t growing_step = 4;
+
+}  // namespace
 
 PipePacing::Next PipePacing::after_look(base::Instant now, std::uint64_t moved) noexcept {
   const base::Duration since = now - std::exchange(looked_, now);
@@ -20,10 +25,10 @@ PipePacing::Next PipePacing::after_look(base::Instant now, std::uint64_t moved) 
   const double factor = was_full ? shrinking : std::min(wanted_part / found, growing_max);
   const base::Duration wanted{static_cast<base::Duration::rep>(static_cast<double>(since.count()) * factor)};
   pause_ = std::clamp(wanted, pause_min, pause_max);
-  const bool grows = busy_ && capacity_ < pipe_bytes_busy && !resize_refused_ &&
+  const bool grows = busy_ && capacity_ < pipe_bytes_max && !resize_refused_ &&
                      (was_full || (factor < growing_max && wanted < worthwhile_pause));
   busy_ = true;
-  return {.how = How::Look, .at = now + pause_, .resize = grows ? pipe_bytes_busy : 0};
+  return {.how = How::Look, .at = now + pause_, .resize = grows ? std::min(capacity_ * growing_step, pipe_bytes_max) : 0};
 }
 
 PipePacing::Next PipePacing::after_block(base::Instant now) noexcept {

@@ -20,10 +20,9 @@
 
 namespace perdure::logbook {
 
-/// What a pipe holds at first (pipe(7)), what one is made to hold that fills faster than a look is worth, and what one whose log
-/// cannot be written. Larger ones are no faster. Of an ordinary user, 64 MiB of pipes can be made larger (pipe-user-pages-soft).
+/// What a pipe holds at first (pipe(7)), and at most: four times as much at a time while it fills faster than a look is worth, all at
+/// once while its log cannot be written. Of an ordinary user, 64 MiB of pipes can be made larger (pipe-user-pages-soft).
 inline constexpr std::uint32_t pipe_bytes_default = 64U << 10;
-inline constexpr std::uint32_t pipe_bytes_busy = 256U << 10;
 inline constexpr std::uint32_t pipe_bytes_max = 1U << 20;
 
 class PipePacing {
@@ -38,7 +37,8 @@ class PipePacing {
     std::uint32_t resize = 0;  ///< make the pipe hold this much first; 0: leave it
   };
 
-  /// After a take() that was not blocked. `moved`: its bytes.
+  /// After a take() that was not blocked. `now`: when it began, so that the time which it took counts as time in which the writer went
+  /// on. `moved`: its bytes.
   Next after_look(base::Instant now, std::uint64_t moved) noexcept;
   /// After a take() that was blocked: the pipe is made larger once, and the pauses double from block_pause_min to block_pause_max.
   Next after_block(base::Instant now) noexcept;

@@ -1,6 +1,7 @@
 #include "logbook/pipe_pacing.hpp"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -80,12 +81,13 @@ TEST(PipePacing, APauseHasBounds) {
 }
 
 TEST(PipePacing, OnlyAPipeThatFillsFastIsMadeLarger) {
-  PipePacing slow_pacing, fast_pacing;
-  Flow slow{.rate = 10}, fast{.rate = 500};
-  slow.run(slow_pacing, 50);
-  fast.run(fast_pacing, 50);
-  EXPECT_EQ(slow.capacity, pipe_bytes_default);
-  EXPECT_EQ(fast.capacity, pipe_bytes_busy);
+  for (const auto& [rate, capacity] : {std::pair{10.0, 64U << 10}, {120.0, 256U << 10}, {500.0, 1U << 20}}) {
+    SCOPED_TRACE(rate);
+    PipePacing pacing;
+    Flow flow{.rate = rate};
+    flow.run(pacing, 50);
+    EXPECT_EQ(flow.capacity, capacity);
+  }
 }
 
 TEST(PipePacing, ARefusedSizeIsNotAskedForAgain) {

@@ -475,6 +475,8 @@ void Manager::take_log(SupervisedUnit& unit, Run& run) {
     return;
   }
   log_of(unit).begin_run({run.run, static_cast<std::uint32_t>(run.pid), run.invocation});
+  // From look to look, whatever the taking takes: a writer goes on while it is taken from.
+  const base::Instant now = os::monotonic_now();
   const logbook::Taken taken = unit.log->take(run.log.get(), logbook::LogTime::now());
   note_log(unit, taken);
   if (taken.end && taken.blocked == 0) {
@@ -482,7 +484,6 @@ void Manager::take_log(SupervisedUnit& unit, Run& run) {
     timers_.disarm(token);
     return;
   }
-  const base::Instant now = os::monotonic_now();
   const logbook::PipePacing::Next next =
       taken.blocked != 0 ? run.pacing.after_block(now) : run.pacing.after_look(now, taken.bytes);
   if (next.resize != 0) run.pacing.resized(logbook::resize_pipe(run.log.get(), next.resize));
