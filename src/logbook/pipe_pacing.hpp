@@ -20,8 +20,8 @@
 
 namespace perdure::logbook {
 
-/// What a pipe holds at first (pipe(7)), and at most: four times as much at a time while it fills faster than a look is worth, all at
-/// once while its log cannot be written. Of an ordinary user, 64 MiB of pipes can be made larger (pipe-user-pages-soft).
+/// What a pipe holds at first (pipe(7)), and at most: it grows fourfold while it fills faster than a look is worth, at once while
+/// its log cannot be written. Of an ordinary user, 64 MiB of pipes can be made larger (pipe-user-pages-soft).
 inline constexpr std::uint32_t pipe_bytes_default = 64U << 10;
 inline constexpr std::uint32_t pipe_bytes_max = 1U << 20;
 
@@ -37,8 +37,7 @@ class PipePacing {
     std::uint32_t resize = 0;  ///< make the pipe hold this much first; 0: leave it
   };
 
-  /// After a take() that was not blocked. `now`: when it began, so that the time which it took counts as time in which the writer went
-  /// on. `moved`: its bytes.
+  /// After a take() that was not blocked. `now`: when it began, as a writer goes on while it is taken from. `moved`: its bytes.
   Next after_look(base::Instant now, std::uint64_t moved) noexcept;
   /// After a take() that was blocked: the pipe is made larger once, and the pauses double from block_pause_min to block_pause_max.
   Next after_block(base::Instant now) noexcept;
