@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <new>
@@ -14,14 +15,17 @@
 namespace {
 
 /// What counts is in the keeper's table and in the journal, so whoever comes next is better off than one that goes on without memory.
-/// Takes none itself, and never waits for a reader of our stderr.
+/// Takes none itself, and never waits for a reader of our stderr. Want of memory is nobody's fault; what else was thrown counts as a
+/// crash over what was in hand (supervisor/crash_record.hpp).
 [[noreturn]] void give_up() noexcept {
   const char* why = "terminated";
+  bool is_a_crash = true;
   if (std::current_exception() != nullptr) {
     try {
       throw;
     } catch (const std::bad_alloc&) {
       why = "out of memory (ENOMEM)";
+      is_a_crash = false;
     } catch (const std::exception& error) {
       why = error.what();
     } catch (...) {
@@ -32,6 +36,7 @@ namespace {
   const iovec parts[] = {{before, sizeof before - 1}, {const_cast<char*>(why), std::strlen(why)}, {after, sizeof after - 1}};
   pollfd writable{STDERR_FILENO, POLLOUT, 0};
   if (perdure::os::sys::poll(&writable, 1, 0) == 1) (void)perdure::os::sys::writev(STDERR_FILENO, parts, 3);
+  if (is_a_crash) std::abort();
   ::_exit(perdure::exit_failed);
 }
 

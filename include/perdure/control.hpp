@@ -45,8 +45,9 @@ struct ControlServerOptions {
   int listener = -1;
   std::chrono::milliseconds line_within{5000};
   unsigned connections_max = 32;
-  /// Peers who may not ask and are heard all the same, so many at a time and each for one request, so that its refusal can say what
-  /// was wanted; others are turned away unheard. Requires: whoever sets it looks at Request::is_permitted.
+  /// Peers who may not ask and are heard all the same, so many at a time and each for one request of at most 4 KiB, so that its
+  /// denial can say what was wanted. Others are turned away unheard, and nobody is told of them: whoever sends more, and whoever
+  /// comes when all connections are taken; no other connection makes way. Requires: whoever sets it looks at Request::is_permitted.
   unsigned strangers_max = 0;
 };
 

@@ -31,7 +31,7 @@ struct Request {
   std::string text{};    ///< the rest of a plain line, or the member "text"
   std::string json{};    ///< the whole object as it came; empty for a plain line
   Credentials peer{};
-  /// False only under ControlServerOptions::strangers_max: `peer` may not ask; refuse it, with words of your own.
+  /// False only under ControlServerOptions::strangers_max: `peer` may not ask; deny it, with words of your own.
   bool is_permitted = true;
 };
 

@@ -1,4 +1,5 @@
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,6 +35,8 @@ constexpr int accept_burst = 16;
 /// How long to let clients queue when there is no descriptor or memory for another connection.
 constexpr std::chrono::milliseconds accept_pause{1'000};
 constexpr unsigned connections_limit = 4'096;
+/// Bytes that are read of somebody who may not ask: enough to say what was wanted.
+constexpr std::size_t stranger_bytes_max = 4 * 1024;
 
 constexpr std::uint64_t listener_key = 0;
 
@@ -51,6 +54,12 @@ void turn_away(const UniqueFd& socket, std::string_view why) {
   sys::sendto(socket.get(), line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL, nullptr, 0);
 }
 
+/// The same to a stranger who was let in; what it still sends is thrown away, so that it can read this.
+void turn_away(Connection& stranger) {
+  stranger.reject(wire::Dialect::Plain, not_permitted(stranger.peer()));
+  stranger.take_no_more();
+}
+
 }  // namespace
 
 Reply Reply::unknown() { return error("unknown command"); }
@@ -60,6 +69,7 @@ struct ControlServer::State {
     Connection connection;
     std::uint32_t watched = EPOLLIN;
     bool is_stranger = false;
+    std::size_t heard = 0;  ///< bytes of a stranger
   };
 
   using Clients = std::map<std::uint64_t, Client>;
@@ -86,6 +96,7 @@ struct ControlServer::State {
   void process(std::vector<Request>& requests);
   void serve(std::uint64_t key, Client& client, std::uint32_t happened, std::vector<Request>& requests);
   void take_requests(std::uint64_t key, Client& client, std::vector<Request>& requests);
+  static bool has_said_too_much(Client& client) noexcept;
   [[nodiscard]] std::size_t strangers() const noexcept;
   void accept_some(std::vector<Request>& requests);
   void admit(UniqueFd socket, std::vector<Request>& requests);
@@ -128,6 +139,10 @@ void ControlServer::State::process(std::vector<Request>& requests) {
 void ControlServer::State::serve(std::uint64_t key, Client& client, std::uint32_t happened, std::vector<Request>& requests) {
   Connection& connection = client.connection;
   const auto now = Clock::now();
+  if (client.is_stranger && (happened & (EPOLLIN | EPOLLHUP)) != 0 && connection.takes_requests() &&
+      has_said_too_much(client)) {
+    turn_away(connection);
+  }
   if ((happened & (EPOLLHUP | EPOLLERR)) != 0) {
     connection.receive_rest(now);
     take_requests(key, client, requests);
@@ -139,12 +154,21 @@ void ControlServer::State::serve(std::uint64_t key, Client& client, std::uint32_
   take_requests(key, client, requests);
 }
 
+/// Looks at what waits in the socket, so that none of it is read where it is too much.
+bool ControlServer::State::has_said_too_much(Client& client) noexcept {
+  int waiting = 0;
+  if (sys::ioctl(client.connection.fd(), FIONREAD, &waiting) == 0) client.heard += static_cast<std::size_t>(waiting);
+  return client.heard > stranger_bytes_max;
+}
+
 void ControlServer::State::take_requests(std::uint64_t key, Client& client, std::vector<Request>& requests) {
   Connection& connection = client.connection;
   while (room() == Room::ForMore) {
     const auto now = Clock::now();
     const auto line = connection.next_line(now);
-    if (line) {
+    if (line && client.is_stranger && line->size() > stranger_bytes_max) {  // more came than was waiting
+      turn_away(connection);
+    } else if (line) {
       auto request = wire::parse_control_request(*line);
       if (request) {
         const std::uint64_t id = ++last_request;
@@ -182,8 +206,10 @@ void ControlServer::State::admit(UniqueFd socket, std::vector<Request>& requests
   const auto peer = peer_credentials(socket.get());
   if (!peer) return turn_away(socket, "not permitted: " + peer.error().message());
   const bool is_stranger = !is_permitted(*peer);
-  if (is_stranger && strangers() >= strangers_max) return turn_away(socket, not_permitted(*peer));
-  if (clients.size() >= connections_max && !make_place()) {
+  // Nobody makes way for somebody who may not ask.
+  const bool has_place = clients.size() < connections_max;
+  if (is_stranger && (!has_place || strangers() >= strangers_max)) return turn_away(socket, not_permitted(*peer));
+  if (!has_place && !make_place()) {
     return turn_away(socket, fmt::format("too many connections ({}); try again later", connections_max));
   }
   const std::uint64_t key = ++last_key;
@@ -194,13 +220,14 @@ void ControlServer::State::admit(UniqueFd socket, std::vector<Request>& requests
     return turn_away(socket, "no room for another connection: " + base::errno_words(errno));
   }
   const auto client =
-      clients.emplace(key, Client{Connection{std::move(socket), *peer, Clock::now()}, EPOLLIN, is_stranger}).first;
+      clients.emplace(key, Client{Connection{std::move(socket), *peer, Clock::now()}, EPOLLIN, is_stranger, 0}).first;
   serve(key, client->second, EPOLLIN, requests);  // most have sent their line by now
 }
 
 std::size_t ControlServer::State::strangers() const noexcept {
-  return static_cast<std::size_t>(
-      std::count_if(clients.begin(), clients.end(), [](const auto& entry) { return entry.second.is_stranger; }));
+  return static_cast<std::size_t>(std::count_if(clients.begin(), clients.end(), [](const auto& entry) {
+    return entry.second.is_stranger && !entry.second.connection.is_over();
+  }));
 }
 
 /// Whoever has been answered in full and only has not hung up yet makes way.
@@ -242,7 +269,7 @@ void ControlServer::State::expire() {
 void ControlServer::State::settle() {
   bool closed_one = false;
   for (auto entry = clients.begin(); entry != clients.end();) {
-    auto& [connection, watched, is_stranger] = entry->second;
+    auto& [connection, watched, is_stranger, heard] = entry->second;
     if (!connection.is_over()) {
       const auto wanted = connection.interest(room());
       epoll_event event{};

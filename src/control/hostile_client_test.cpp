@@ -272,6 +272,42 @@ TEST_F(HostileClientTest, AnotherUserMayBeHeardForOneRequestThatIsMarked) {
   EXPECT_TRUE(hearing.last().is_permitted);
 }
 
+TEST_F(HostileClientTest, AnotherUserIsHeardForFourKibibytesAndNotMore) {
+  if (::geteuid() != 0) GTEST_SKIP() << "becoming another user needs root";
+  constexpr const char* turned_away = "error: not permitted: only uid 0 may ask here, you are uid 65534\n";
+  const std::string other = directory.file("other.sock");
+  Served hearing{{.path = other, .line_within = 3 * hang_limit, .connections_max = 8, .strangers_max = 1}};
+  ASSERT_TRUE(hearing.is_up()) << hearing.error();
+  const std::string start = "fail no";
+  EXPECT_EQ(answer_to_nobody(hearing, other, start + std::string(4'095 - start.size(), ' ') + "\n"), "error: no\n");
+  EXPECT_EQ(hearing.served(), 1U) << "the bound itself is allowed";
+  for (const std::string& bytes : {start + std::string(4'096 - start.size(), ' ') + "\n", std::string(4'097, 'x'),
+                                   "{\"verb\":\"" + std::string(60'000, 'x') + "\"}\n", std::string(200'000, 'x')}) {
+    EXPECT_EQ(answer_to_nobody(hearing, other, bytes), turned_away) << bytes.size() << ", also without an end of the line";
+  }
+  EXPECT_EQ(hearing.served(), 1U);
+  EXPECT_EQ(ask(hearing, other, "status\n"), "running\n");
+}
+
+TEST_F(HostileClientTest, NobodyMakesWayForAnotherUser) {
+  if (::geteuid() != 0) GTEST_SKIP() << "becoming another user needs root";
+  const std::string other = directory.file("other.sock");
+  Served hearing{{.path = other, .line_within = 3 * hang_limit, .connections_max = 2, .strangers_max = 2}};
+  ASSERT_TRUE(hearing.is_up()) << hearing.error();
+  RawClient busy{other};
+  ASSERT_TRUE(busy.send(hearing, "hold x\n"));
+  ASSERT_TRUE(hearing.work_until([&] { return hearing.held().size() == 1; }));
+  // Answered, the other one would make way for somebody who may ask. Its place is free after drain_within: then once more.
+  std::string answer;
+  for (int attempts = 0; attempts < 20 && !answer.starts_with("error"); ++attempts) {
+    RawClient lingering{other};
+    ASSERT_TRUE(lingering.send(hearing, "status\n"));
+    ASSERT_EQ(lingering.read_to_end(hearing), "running\n");
+    answer = answer_to_nobody(hearing, other, "status\n");
+  }
+  EXPECT_EQ(answer, "error: not permitted: only uid 0 may ask here, you are uid 65534\n");
+}
+
 TEST_F(HostileClientTest, DescriptorsSentAlongAreNotKept) {
   const std::size_t before = open_descriptors();
   RawClient client{path};

@@ -107,23 +107,22 @@ void set_priority(const SpawnSpec& spec) {
   }
 }
 
-void write_oom_score_adj(const char* text, std::size_t size) {
+long write_oom_score_adj(const char* text, std::size_t size) {
   constexpr int write_only = 1;
   const long file = raw::call(__NR_openat, -100, raw::address("/proc/self/oom_score_adj"), write_only | raw::close_on_exec);
   require(Step::OomScore, file);
-  raw::write(static_cast<int>(file), text, size);  // refusals are skipped, as systemd does
+  const long written = raw::write(static_cast<int>(file), text, size);
   raw::close(static_cast<int>(file));
+  return written;
 }
 
-/// `usual`: for a unit that says nothing; empty: what it inherited. With the keeper's own, the kernel would rather end the rest of
-/// the machine than a service that eats all memory.
+/// `usual`: what the keeper was started with; empty: it still has that. No service runs with the keeper's own, whatever its unit
+/// says: the kernel would rather end the rest of the machine than a service that eats all memory.
 void set_oom_score(const SpawnSpec& spec, const char* usual) {
-  if ((spec.flags & wire::spec_has_oom_score) == 0) {
-    std::size_t size = 0;
-    while (usual[size] != '\0') ++size;
-    if (size > 0) write_oom_score_adj(usual, size);
-    return;
-  }
+  std::size_t size = 0;
+  while (usual[size] != '\0') ++size;
+  if (size > 0) require(Step::OomScore, write_oom_score_adj(usual, size));
+  if ((spec.flags & wire::spec_has_oom_score) == 0) return;
   char digits[8];
   int at = static_cast<int>(sizeof digits);
   int left = spec.oom_score_adjust < 0 ? -spec.oom_score_adjust : spec.oom_score_adjust;
@@ -132,7 +131,7 @@ void set_oom_score(const SpawnSpec& spec, const char* usual) {
     left /= 10;
   } while (left > 0 && at > 1);
   if (spec.oom_score_adjust < 0) digits[--at] = '-';
-  write_oom_score_adj(digits + at, sizeof digits - static_cast<std::size_t>(at));
+  write_oom_score_adj(digits + at, sizeof digits - static_cast<std::size_t>(at));  // refusals are skipped, as systemd does
 }
 
 void set_limits(const SpawnSpec& spec) {

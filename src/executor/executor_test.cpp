@@ -491,6 +491,15 @@ TEST(Executor, AnOomScoreThatCannotBeOpenedEndsIt) {
                  EMFILE, 206);
 }
 
+TEST(Executor, NoServiceRunsWithTheKeepersOomScore) {
+  expect_failure(start(hello, {.refused_call = SYS_write, .refused_error = EACCES, .oom_score_adj = "0"}), Step::OomScore,
+                 EACCES, 206);
+  Program program = talking({"/bin/cat", "/proc/self/oom_score_adj"});
+  program.fixed.flags = wire::spec_has_oom_score;
+  program.fixed.oom_score_adjust = 2000;  // refused
+  EXPECT_EQ(start(program, {.oom_score_adj = "971"}).output, "971\n");
+}
+
 TEST(Executor, EachReasonWhyAProgramCannotBeExecutedIsTold) {
   const perdure::testing::TempDir directory;
   const auto make = [&](const char* name, const std::string& text, mode_t mode) {

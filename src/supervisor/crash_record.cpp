@@ -58,6 +58,10 @@ void forget_in_hand(CrashRecord& record) noexcept {
   for (InHand& held : record.in_hand) held.is_set = 0;
 }
 
+void forget_suspects(CrashRecord& record) noexcept {
+  for (Suspect& suspect : record.suspects) suspect = Suspect{};
+}
+
 const Suspect* count_crash(CrashRecord& record, base::Instant now) noexcept {
   Input input = Input::Unit;
   if (in_hand(record, input).is_set == 0) input = Input::Request;

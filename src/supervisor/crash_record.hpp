@@ -68,6 +68,8 @@ void let_go(CrashRecord& record, Input input) noexcept;
 /// A manager crashed at `now`, or just before: counts that against what it had in hand, which is let go. The suspect; nullptr: it
 /// had nothing in hand.
 const Suspect* count_crash(CrashRecord& record, base::Instant now) noexcept;
+/// What was suspected or quarantined is so no more.
+void forget_suspects(CrashRecord& record) noexcept;
 /// A manager ended otherwise: nothing is to blame.
 void forget_in_hand(CrashRecord& record) noexcept;
 

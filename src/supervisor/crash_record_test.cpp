@@ -64,6 +64,14 @@ TEST(CrashRecord, ThreeCrashesInMoreThanTenSecondsAreNotEnoughAndAFourthSoonAfte
   EXPECT_TRUE(is_unit_quarantined(record, "web.service", texts));
 }
 
+TEST(CrashRecord, WhatIsForgottenIsLoadedAgain) {
+  CrashRecord record;
+  for (int i = 0; i < 3; ++i) crash_with_unit(record, "web.service", texts, start);
+  forget_suspects(record);
+  EXPECT_FALSE(is_unit_quarantined(record, "web.service", texts));
+  EXPECT_EQ(crash_with_unit(record, "web.service", texts, start)->crashes, 1U);
+}
+
 TEST(CrashRecord, OtherTextsOfTheUnitAreLoadedAndCountFromTheBeginning) {
   CrashRecord record;
   for (int i = 0; i < 3; ++i) crash_with_unit(record, "web.service", texts, start);

@@ -47,8 +47,9 @@ std::string quarantine_text(Input input, std::string_view name) {
         "{} is quarantined: the manager crashed {} times while loading it; change its file and \"perdure start\" it", shown,
         crashes_max);
   return fmt::format(
-      "the request {} is quarantined: the manager crashed {} times while carrying it out; ask for something else", shown,
-      crashes_max);
+      "the request {} is quarantined: the manager crashed {} times while carrying it out; \"perdure reset-failed\" lifts "
+      "that",
+      shown, crashes_max);
 }
 
 }  // namespace perdure::supervisor

@@ -26,7 +26,7 @@ std::string setup_failure_text(wire::Step step, int error, const std::string& pr
 /// Empty: it did not; it was ended, or left. `code` and `status` as in waitid(2)'s siginfo.
 std::string crash_text(int code, int status, std::chrono::system_clock::time_point when, std::uint32_t generation);
 
-/// One line: what is refused, since when, and what to do.
+/// One line: what is refused, why, and what to do.
 std::string quarantine_text(Input input, std::string_view name);
 
 }  // namespace perdure::supervisor

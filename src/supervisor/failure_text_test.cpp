@@ -136,9 +136,9 @@ TEST(CrashText, WhatIsQuarantinedIsToldWithTheWayOut) {
   EXPECT_EQ(quarantine_text(Input::Unit, "web.service"),
             "\"web.service\" is quarantined: the manager crashed 3 times while loading it; change its file and \"perdure "
             "start\" it");
-  EXPECT_EQ(
-      quarantine_text(Input::Request, "show \n"),
-      "the request \"show \\n\" is quarantined: the manager crashed 3 times while carrying it out; ask for something else");
+  EXPECT_EQ(quarantine_text(Input::Request, "show \n"),
+            "the request \"show \\n\" is quarantined: the manager crashed 3 times while carrying it out; \"perdure "
+            "reset-failed\" lifts that");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "os/system.hpp"
@@ -134,17 +135,23 @@ Result<KeeperChannel::Received> KeeperChannel::ask(const keeper::Request& reques
 
 Result<KeeperChannel::Received> KeeperChannel::answer_to(std::uint64_t sequence) {
   std::deque<Received> others;
+  const auto keep_others = [&] {
+    early_.insert(early_.begin(), std::make_move_iterator(others.begin()), std::make_move_iterator(others.end()));
+  };
   for (;;) {
     flush();
     while (auto received = receive()) {
       if (received->message.header.sequence == sequence && received->message.header.kind != keeper::Kind::Exited &&
           received->message.header.kind != keeper::Kind::Signalled) {
-        early_ = std::move(others);
+        keep_others();
         return std::move(*received);
       }
       others.push_back(std::move(*received));
     }
-    if (lost_) return Error{"cannot ask the keeper: it has closed the channel (EPIPE); services go on", EPIPE};
+    if (lost_) {
+      keep_others();
+      return Error{"cannot ask the keeper: it has closed the channel (EPIPE); services go on", EPIPE};
+    }
     pollfd polled{socket_.get(), static_cast<short>(has_unsent() ? POLLIN | POLLOUT : POLLIN), 0};
     const int ready = sys::poll(&polled, 1, answer_within_ms);
     if (ready == 0) return Error{"cannot ask the keeper: no answer within 10 s (ETIMEDOUT); services go on", ETIMEDOUT};

@@ -120,6 +120,19 @@ TEST_F(KeeperChannelTest, AskingWaitsForItsOwnAnswerAndKeepsTheOthers) {
   EXPECT_FALSE(channel.is_lost());
 }
 
+TEST_F(KeeperChannelTest, AQuestionBetweenAQuestionAndItsAnswerLosesNothing) {
+  const std::uint64_t first = channel.send({});
+  say(message_of(Kind::Exited, 0, 1));
+  say(message_of(Kind::Listed, first, 2));
+  say(message_of(Kind::Signalled, 1));
+  say(message_of(Kind::Answer, first + 1));
+  EXPECT_EQ(channel.ask({})->message.header.kind, Kind::Answer);
+  EXPECT_EQ(channel.answer_to(first)->message.header.kind, Kind::Listed);
+  EXPECT_EQ(channel.receive()->message.header.kind, Kind::Exited);
+  EXPECT_EQ(channel.receive()->message.header.kind, Kind::Signalled);
+  EXPECT_FALSE(channel.receive());
+}
+
 TEST_F(KeeperChannelTest, AClosedEndIsNoticed) {
   say(message_of(Kind::Answer, 7));
   other.reset();

@@ -101,7 +101,7 @@ std::optional<base::Instant> Manager::next_deadline() const {
   if (!events_.empty()) return now_;
   std::optional<base::Instant> first;
   for (const std::optional<base::Instant>& deadline : {engine_.next_deadline(), timers_.next(), verbs_.next_deadline(),
-                                                       control_->next_deadline(), refusals_.next_deadline()}) {
+                                                       control_->next_deadline(), denials_.next_deadline()}) {
     if (deadline && (!first || *deadline < *first)) first = deadline;
   }
   return first;
@@ -180,8 +180,8 @@ void Manager::take_due() {
   if (const auto deadline = engine_.next_deadline(); deadline && *deadline <= now_)
     events_.emplace_back(core::DeadlinePassed{});
   verbs_.expire(now_, answers_);
-  if (const auto deadline = refusals_.next_deadline(); deadline && *deadline <= now_) {
-    for (const std::string& line : refusals_.take_due(now_)) say(line);
+  if (const auto deadline = denials_.next_deadline(); deadline && *deadline <= now_) {
+    for (const std::string& line : denials_.take_due(now_)) say(line);
   }
   if (const auto deadline = control_->next_deadline(); deadline && *deadline <= now_) take_control();
 }
@@ -313,12 +313,18 @@ void Manager::take_control() {
   control_->process(requests_);
   for (const Request& request : requests_) {
     if (request.is_permitted) handle(request);
-    else note_refusal(request);
+    else note_denial(request);
   }
 }
 
-/// A request that brought managers down is not carried out once more: whoever asks the others shall have an answer.
+/// A request that brought managers down is not carried out once more: whoever asks the others shall have an answer. What ends the
+/// instance, or lifts a quarantine, is heard all the same.
 void Manager::handle(const Request& request) {
+  if (request.verb == "reset-failed") forget_suspects(crashes_.record());
+  if (request.verb == "reset-failed" || request.verb == "shutdown" || request.verb == "ping") {
+    verbs_.handle(request, now_, answers_);
+    return;
+  }
   const std::uint64_t hash = base::fnv1a(request.json, base::fnv1a(request.text, base::fnv1a(request.verb)));
   const std::string& words = request.json.empty() ? request.text : request.json;
   const std::string name = request.verb + (words.empty() ? "" : ' ' + words.substr(0, sizeof InputName::text));
@@ -330,9 +336,9 @@ void Manager::handle(const Request& request) {
   verbs_.handle(request, now_, answers_);
 }
 
-void Manager::note_refusal(const Request& request) {
+void Manager::note_denial(const Request& request) {
   const std::string wish = Verbs::deny(request, answers_);
-  if (const auto line = refusals_.note(now_, {request.peer.uid, request.peer.pid, wish})) say(*line);
+  if (denials_.note(now_, request.peer.uid)) say(DenialPacing::line({request.peer.uid, request.peer.pid, wish}));
 }
 
 // ---- words for whoever reads our stderr

@@ -29,12 +29,12 @@
 #include "perdure/control.hpp"
 #include "perdure/result.hpp"
 #include "supervisor/crash_file.hpp"
+#include "supervisor/denial_pacing.hpp"
 #include "supervisor/instance_view.hpp"
 #include "supervisor/journal.hpp"
 #include "supervisor/keeper_channel.hpp"
 #include "supervisor/launch.hpp"
 #include "supervisor/process_tracking.hpp"
-#include "supervisor/refusal_pacing.hpp"
 #include "supervisor/saved_units.hpp"
 #include "supervisor/supervised_unit.hpp"
 #include "supervisor/unit_files.hpp"
@@ -108,7 +108,7 @@ class Manager : private InstanceView {
   void take_tracking_events();
   void take_due();
   void take_control();
-  void note_refusal(const Request& request);
+  void note_denial(const Request& request);
   void handle(const Request& request);
   void decide();
   [[nodiscard]] std::optional<base::Instant> next_deadline() const;
@@ -184,7 +184,7 @@ class Manager : private InstanceView {
   std::optional<ControlServer> control_{};
   Verbs verbs_{*this};
   Verbs::Answers answers_{};
-  RefusalPacing refusals_{};
+  DenialPacing denials_{};
   std::vector<Request> requests_{};
   std::vector<std::unique_ptr<SupervisedUnit>> units_{};  ///< by number; a hole where none is
   std::map<std::string_view, SupervisedUnit*> by_name_{};

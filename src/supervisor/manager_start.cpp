@@ -617,7 +617,12 @@ void Manager::load_units(UniqueFd saved) {
 void Manager::load_arguments() {
   std::vector<std::string> words = std::move(options_.units);  // once per instance
   if (words.empty()) {
-    const UnitNames names = files_.default_units();
+    const UnitNames names = files_.default_units({}, [this](const FoundUnit& found, const std::function<void()>& read) {
+      const std::uint64_t hash = suspected_hash(found);
+      if (hash != 0 && is_quarantined(crashes_.record(), Input::Unit, found.name.text(), hash)) return;
+      const CrashFile::Held held{crashes_, Input::Unit, found.name.text(), hash};
+      read();
+    });
     for (const unit::UnitName& name : names.names) words.push_back(name.text());
   }
   for (const std::string& word : words) {
@@ -647,8 +652,6 @@ SupervisedUnit* Manager::load_named(std::string_view name) {
   if (!parsed) return known;
   const FoundUnit found = files_.find(*parsed);
   if (found.state == LoadState::NotFound) return known;
-  // What somebody tries every minute for a year, and nobody mends, is not saved every minute.
-  if (known != nullptr && hash_of(found.sources) == known->sources) return known;
   return &add_unit(found, known != nullptr ? known->id : static_cast<core::UnitId>(units_.size()));
 }
 
@@ -664,7 +667,8 @@ SupervisedUnit* Manager::resolve(std::string_view name) const {
 
 SupervisedUnit& Manager::add_unit(const FoundUnit& found, core::UnitId id) {
   if (units_.size() <= id) units_.resize(std::size_t{id} + 1);
-  if (units_[id] != nullptr) by_name_.erase(units_[id]->name);  // its key lives in it
+  const std::unique_ptr<SupervisedUnit> former = std::move(units_[id]);
+  if (former != nullptr) by_name_.erase(former->name);  // its key lives in it
   units_[id] = std::make_unique<SupervisedUnit>();
   SupervisedUnit& unit = *units_[id];
   unit.id = id;
@@ -680,12 +684,26 @@ SupervisedUnit& Manager::add_unit(const FoundUnit& found, core::UnitId id) {
   if (hash != 0 && unit.load_state == LoadState::Loaded && is_quarantined(crashes_.record(), Input::Unit, unit.name, hash)) {
     unit.load_state = LoadState::Error;
     unit.load_error = quarantine_text(Input::Unit, unit.name);
+    unit.remarks.push_back(unit.load_error);
+    if (is_recovering_)
+      unit.remarks.emplace_back(
+          "its settings are not known: where it runs, it runs on, and is not restarted; stop it, change its file and start "
+          "it");
   }
   {
     const CrashFile::Held held{crashes_, Input::Unit, unit.name, hash};
     read_sources(unit, found);
   }
-  if (unit.load_state != LoadState::Loaded) unit.sources = hash_of(found.sources);
+  if (unit.load_state != LoadState::Loaded) unit.sources_hash = hash_of(found.sources);
+  // What somebody starts every minute for a year, and nobody mends, is not saved every minute.
+  const bool is_as_before = former != nullptr && unit.load_state != LoadState::Loaded &&
+                            former->load_state == unit.load_state && former->sources_hash == unit.sources_hash &&
+                            former->load_error == unit.load_error;
+  if (!is_recovering_ && !is_as_before) {
+    const Result<void> saved = saved_->add({unit.id, unit.name, unit.fragment_path,
+                                            static_cast<std::uint8_t>(unit.load_state), unit.load_error, found.sources});
+    if (!saved) notes_.push_back(saved.error().message());
+  }
   return unit;
 }
 
@@ -721,11 +739,6 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
     fresh.before = std::move(parsed.value.before);
   }
   new_units_.push_back(std::move(fresh));
-  if (!is_recovering_) {
-    const Result<void> saved = saved_->add({unit.id, unit.name, unit.fragment_path,
-                                            static_cast<std::uint8_t>(unit.load_state), unit.load_error, found.sources});
-    if (!saved) notes_.push_back(saved.error().message());
-  }
 }
 
 /// Tells the core of the units that were added, with the names in their dependencies resolved.

@@ -62,7 +62,7 @@ struct SupervisedUnit {
   std::string last_failure{};  ///< why the last start or run went wrong, one line
   std::string log_trouble{};   ///< why its output cannot be recorded at present, one line
   LoadState load_state = LoadState::NotFound;
-  std::uint64_t sources = 0;  ///< a hash of the texts that it could not be loaded from
+  std::uint64_t sources_hash = 0;  ///< a hash of the texts that it could not be loaded from
   core::ServiceType type = core::ServiceType::Simple;
   core::RestartWhen restart = core::RestartWhen::No;
   Launch launch{};

@@ -395,7 +395,7 @@ UnitNames UnitFiles::list() const {
   return all;
 }
 
-UnitNames UnitFiles::default_units(const unit::Specifiers& machine) const {
+UnitNames UnitFiles::default_units(const unit::Specifiers& machine, const Reading& reading) const {
   UnitNames all;
   const UnitName default_target = *UnitName::parse("default.target");
   std::vector<FoundUnit> targets{find(default_target)};
@@ -405,9 +405,13 @@ UnitNames UnitFiles::default_units(const unit::Specifiers& machine) const {
     while (!targets.empty()) {
       const FoundUnit target = std::move(targets.back());
       targets.pop_back();
-      const auto spec = unit::load_unit(target.name, target.sources, machine);
-      all.diagnostics.insert(all.diagnostics.end(), spec.diagnostics.begin(), spec.diagnostics.end());
-      for (const UnitName& name : spec.value.wants) {
+      std::vector<UnitName> wants;
+      reading(target, [&] {
+        auto spec = unit::load_unit(target.name, target.sources, machine);
+        all.diagnostics.insert(all.diagnostics.end(), spec.diagnostics.begin(), spec.diagnostics.end());
+        wants = std::move(spec.value.wants);
+      });
+      for (const UnitName& name : wants) {
         if (!seen.insert(name).second) continue;
         if (name.type() == UnitType::Target) {
           if (FoundUnit next = find(name); next.state == LoadState::Loaded) targets.push_back(std::move(next));
@@ -425,7 +429,10 @@ UnitNames UnitFiles::default_units(const unit::Specifiers& machine) const {
   for (const UnitName& name : all.names) {
     if (name.is_template()) continue;
     if (name.type() == UnitType::Service) services.push_back(name);
-    if (has_install_section(find(name))) installed.push_back(name);
+    const FoundUnit found = find(name);
+    bool is_installed = true;
+    reading(found, [&] { is_installed = has_install_section(found); });
+    if (is_installed) installed.push_back(name);
   }
   all.names = installed.empty() ? std::move(services) : std::move(installed);
   return all;

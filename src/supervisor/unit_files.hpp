@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -71,7 +72,11 @@ class UnitFiles {
   [[nodiscard]] UnitNames list() const;
   /// What `run --unit-path DIR` starts when it is given no UNIT: what default.target wants, through the targets it names; where
   /// there is no default.target, every unit with an [Install] section; where there is none, every service that is no template.
-  [[nodiscard]] UnitNames default_units(const unit::Specifiers& machine = {}) const;
+  /// `reading` is called for each unit whose texts are parsed for that, and calls what it is given, or does not: then the unit
+  /// wants nothing, and counts as one that is to be started.
+  using Reading = std::function<void(const FoundUnit& found, const std::function<void()>& read)>;
+  [[nodiscard]] UnitNames default_units(const unit::Specifiers& machine = {}, const Reading& reading = read_all) const;
+  static void read_all(const FoundUnit& /*found*/, const std::function<void()>& read) { read(); }
 
  private:
   std::vector<std::string> directories_;

@@ -256,6 +256,20 @@ TEST_F(UnitFilesTest, StartsByDefaultWhatDefaultTargetWantsElseWhatIsInstallable
   EXPECT_THAT(names(files.default_units()), ElementsAre("a.service", "x.service"));
 }
 
+TEST_F(UnitFilesTest, WhatIsNotToBeReadWantsNothingAndCountsAsToBeStarted) {
+  const auto but = [](std::string_view name) {
+    return [name](const FoundUnit& found, const std::function<void()>& read) {
+      if (found.name.text() != name) read();
+    };
+  };
+  write(lib + "/a.service");
+  write(lib + "/b.service");
+  EXPECT_THAT(names(files.default_units({}, but("b.service"))), ElementsAre("b.service"));
+  write(lib + "/default.target", "[Unit]\nWants=a.service\n");
+  EXPECT_THAT(names(files.default_units({}, but("b.service"))), ElementsAre("a.service"));
+  EXPECT_THAT(names(files.default_units({}, but("default.target"))), IsEmpty());
+}
+
 TEST_F(UnitFilesTest, ADirectoryThatCannotBeReadIsSaid) {
   write(lib + "/web.service");
   fs::create_directories(etc + "/web.service.d");

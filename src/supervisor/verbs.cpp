@@ -7,7 +7,9 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
+#include "base/text.hpp"
 #include "supervisor/json_text.hpp"
 #include "supervisor/properties.hpp"
 
@@ -22,6 +24,8 @@ using core::JobType;
 constexpr std::size_t data_max = 960 * 1024;
 /// Room for one more unit, with all its properties, below that.
 constexpr std::size_t unit_bytes_max = 64 * 1024;
+/// Bytes of a denied request that are read for its line; of a longer one, only the verb is told.
+constexpr std::size_t denied_bytes_max = 8 * 1024;
 
 std::string_view word(JobType type) noexcept {
   switch (type) {
@@ -171,6 +175,25 @@ Reply reset_failed(InstanceView& instance, std::vector<std::string> units) {
   return Reply::text("");
 }
 
+/// The first of the units that a denied request names, and how many there are; only these words are made of it.
+std::pair<std::string, std::size_t> named_units(const Request& request) {
+  if (request.json.size() + request.text.size() > denied_bytes_max) return {};
+  if (request.json.empty()) {
+    const auto words = base::words(request.text);
+    return words.empty() ? std::pair{std::string{}, std::size_t{0}} : std::pair{std::string{words.front()}, words.size()};
+  }
+  const auto tree = nlohmann::json::parse(request.json, nullptr, false);
+  const auto units = tree.find("units");
+  if (units == tree.end() || !units->is_array() || units->empty() || !units->front().is_string()) return {};
+  return {units->front().get<std::string>(), units->size()};
+}
+
+/// Whether the verb takes units, and one may have this name: nothing else is repeated in a log.
+bool is_about(const std::string& verb, const std::string& unit) {
+  const auto question = InstanceRequest::parse({.verb = verb, .text = unit});
+  return question && question->units.size() == 1 && question->units.front() == unit;
+}
+
 }  // namespace
 
 void Verbs::handle(const Request& request, base::Instant now, Answers& answers) {
@@ -207,16 +230,17 @@ void Verbs::refuse(const Request& request, const Fault& why, Answers& answers) {
 }
 
 std::string Verbs::deny(const Request& request, Answers& answers) {
-  std::string wish = request.verb;  // letters, digits and hyphens
+  std::string words = request.verb;  // letters, digits and hyphens
   std::string unit;
-  if (const auto question = InstanceRequest::parse(request); question && !question->units.empty()) {
-    unit = question->units.front();
-    wish += ' ' + unit;
-    if (const std::size_t more = question->units.size() - 1; more > 0) wish += fmt::format(" and {} more", more);
+  auto [first, count] = named_units(request);
+  if (is_about(request.verb, first)) {
+    unit = std::move(first);
+    words += ' ' + unit;
+    if (count > 1) words += fmt::format(" and {} more", count - 1);
   }
-  const std::string message = fmt::format("permission denied: uid {} may not {}", request.peer.uid, wish);
+  const std::string message = fmt::format("permission denied: uid {} may not {}", request.peer.uid, words);
   refuse(request, {"permission-denied", message, unit}, answers);
-  return wish;
+  return words;
 }
 
 void Verbs::change(JobType type, const InstanceRequest& question, base::Instant now, Answers& answers) {

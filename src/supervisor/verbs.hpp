@@ -53,7 +53,8 @@ class Verbs {
   void handle(const Request& request, base::Instant now, Answers& answers);
   /// Answers a request that nobody looks at.
   static void refuse(const Request& request, const Fault& why, Answers& answers);
-  /// Answers a request whose peer may not ask; what it wanted, in words: "stop web.service". Nothing is asked of the instance.
+  /// Answers a request whose peer may not ask; what it wanted, in words: "stop web.service". Nothing is asked of the instance, and
+  /// no more is read than the first unit's name and the number of the others.
   static std::string deny(const Request& request, Answers& answers);
   /// A job has ended: appends the answers that waited for nothing else. Jobs nobody asked for may be told too.
   void job_finished(core::JobId job, core::JobResult result, Answers& answers);

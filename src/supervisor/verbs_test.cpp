@@ -156,7 +156,14 @@ TEST_F(VerbsTest, WhoMayNotAskIsToldWhatAndTheInstanceIsNotAsked) {
   EXPECT_EQ(deny("shutdown"), "shutdown");
   EXPECT_EQ(deny("stop ../../x y"), "stop") << "nothing that is no name";
   EXPECT_EQ(deny("nonsense web.service"), "nonsense");
-  ASSERT_THAT(answers, SizeIs(5));
+  EXPECT_EQ(deny("ping web.service"), "ping") << "it takes none";
+  EXPECT_EQ(deny(R"({"verb":"stop","units":["web.service x.service"]})"), "stop")
+      << "one name, and none that a unit can have";
+  EXPECT_EQ(deny(R"({"verb":"stop","units":["web.service",1,"../../x"]})"), "stop web.service and 2 more")
+      << "nobody looks at the others";
+  EXPECT_EQ(deny("stop web.service " + std::string(60'000, 'x')), "stop") << "nor at any of so much";
+  EXPECT_EQ(answers.back().reply.message, "permission denied: uid 65534 may not stop");
+  ASSERT_THAT(answers, SizeIs(9));
   const Reply& first = answers.front().reply;
   EXPECT_FALSE(first.ok);
   EXPECT_EQ(answers.front().request, 7U);

@@ -177,6 +177,9 @@ TEST_P(BadStart, AProgramThatEndsAtOnceIsToldWithItsStatusAndItsLastWords) {
 }
 
 TEST_P(BadStart, AProgramWithoutItsSharedLibraryIsToldWithItsStatusItsLastWordsAndAHint) {
+  if (read_file("/bin/true").value_or("").find("libc.so.6") == std::string::npos)
+    GTEST_SKIP()
+        << "/bin/true names no libc.so.6 here (another libc, or static), so it cannot be given a library that is missing";
   const std::string path = instance_.path("bad/unlinked");
   write_changed(path, [](std::string& program) { program.replace(program.find("libc.so.6"), 9, "libX.so.6"); });
   add("unlinked.service", path);

@@ -1,10 +1,11 @@
-// RefusalPacing: one line for whoever asks and may not, and a number for the rest, so that a flood of refusals fills no log.
+// DenialPacing: one line for whoever asks and may not, and a number for the rest, so that a flood of denials fills no log.
 //
-// Per user and second the first refusal is a line; further ones are counted, and told as a number when that second is over.
+// Per user and second the first denial is a line; further ones are counted, and told as a number when that second is over.
+// It is asked before anybody finds words for a line, so that those that are only counted cost none.
 // Beyond users_max users at a time, the others share one line. Who may ask is decided elsewhere (control).
 // Thread and fork safety: pure; time is told. Signal safety: none.
 //
-//     if (auto line = pacing.note(now, {65534, 812, "stop web.service"})) say(*line);
+//     if (pacing.note(now, 65534)) say(DenialPacing::line({65534, 812, "stop web.service"}));
 //     for (const std::string& line : pacing.take_due(now)) say(line);            // at next_deadline()
 #pragma once
 
@@ -22,18 +23,19 @@
 
 namespace perdure::supervisor {
 
-class RefusalPacing {
+class DenialPacing {
  public:
   static constexpr std::chrono::seconds window{1};
   static constexpr std::size_t users_max = 16;
 
-  struct Refusal {
+  struct Denial {
     uid_t uid = 0;
     pid_t pid = 0;  ///< 0: in another pid namespace
     std::string_view wish{};
   };
-  /// The line to be written now; none: it was counted.
-  std::optional<std::string> note(base::Instant now, const Refusal& refusal);
+  /// True: the denial that happens now is to be told in a line; false: it was counted. Once for each.
+  [[nodiscard]] bool note(base::Instant now, uid_t uid);
+  static std::string line(const Denial& denial);
   /// Lines about those counted whose second is over.
   std::vector<std::string> take_due(base::Instant now);
   /// When there will be such a line.
