@@ -141,6 +141,19 @@ void Instance::restart() {
   start();
 }
 
+InstanceOptions cgroup_v1() {
+  return {.under = {"/usr/bin/unshare", "--mount", "/bin/sh", "-c",
+                    "umount -l /sys/fs/cgroup/unified 2>&- || umount -l /sys/fs/cgroup 2>&-; exec \"$@\"", "sh"}};
+}
+
+bool has_cgroup_v1() {
+  if (::geteuid() != 0) return false;
+  const perdure::testing::TempDir directory;
+  return perdure::testing::run({"/usr/bin/unshare", "--mount", "/bin/mount", "-t", "cgroup", "-o", "none,name=perdure-test",
+                                "none", directory.path()})
+      .status.success();
+}
+
 void Instance::start() {
   std::vector<std::string> words;
   if (parent_ == Parent::Init) words = {SERVICE_PROBE, "init"};

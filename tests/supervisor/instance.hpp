@@ -47,6 +47,10 @@ struct InstanceOptions {
 };
 /// As where no cgroup can be written.
 inline InstanceOptions best_effort() { return {.run_options = {"--cgroup-root=/nowhere"}}; }
+/// As where there is no cgroup v2, and root can make a hierarchy of cgroup v1.
+InstanceOptions cgroup_v1();
+/// Whether that can be had here.
+bool has_cgroup_v1();
 
 struct Service {
   std::string name;

@@ -31,11 +31,18 @@ void PrintTo(const Tracking& tracking, std::ostream* out) { *out << tracking.nam
 
 class Stop : public ::testing::TestWithParam<Tracking> {
  protected:
+  void SetUp() override {
+    if (is_cgroup_v1() && !has_cgroup_v1()) GTEST_SKIP() << "no hierarchy of cgroup v1 can be made here";
+  }
   void TearDown() override {
     if (IsSkipped()) return;
+    if (is_cgroup_v1()) {
+      EXPECT_EQ(instance_.property("ProcessTracking"), "cgroup v1");
+    }
     EXPECT_EQ(instance_.stop(), perdure::ExitStatus::exited(0)) << instance_.output();
     EXPECT_EQ(instance_.leftovers(), "");
   }
+  static bool is_cgroup_v1() { return std::string_view{GetParam().name} == "CgroupV1"; }
   void expect_stopped(const Service& service, std::string_view result) {
     EXPECT_EQ(instance_.carry_out("stop", {service.name}), "done");
     const auto shown = instance_.unit(service.name);
@@ -111,7 +118,9 @@ TEST_P(Stop, AForkBombWithALimitHurtsNobodyAndIsEnded) {
   EXPECT_EQ(bystander.truth->lives, 2U);
 }
 
-INSTANTIATE_TEST_SUITE_P(, Stop, ::testing::Values(Tracking{"AsIsPossibleHere", {}}, Tracking{"BestEffort", best_effort()}),
+INSTANTIATE_TEST_SUITE_P(, Stop,
+                         ::testing::Values(Tracking{"AsIsPossibleHere", {}}, Tracking{"CgroupV1", cgroup_v1()},
+                                           Tracking{"BestEffort", best_effort()}),
                          [](const auto& tracking) { return std::string{tracking.param.name}; });
 
 }  // namespace
