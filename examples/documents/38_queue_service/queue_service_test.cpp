@@ -40,12 +40,14 @@ struct QueueService : testing::Test {
       words.push_back(word);
     return words;
   }
+  /// Also what has just been rotated away.
+  std::string logged() const { return read_file(log + ".1").value_or("") + read_file(log).value_or(""); }
   /// In the foreground, once it serves.
   perdure::testing::Process start(std::vector<std::string> more) const {
     more.insert(more.begin(), "--foreground");
     perdure::testing::Process service{command(more)};
-    if (!trial::file_says(log, "daemon started, pid=" + std::to_string(service.pid())) ||
-        !eventually([&] { return trial::exists(socket); }))
+    const std::string started = "daemon started, pid=" + std::to_string(service.pid());
+    if (!eventually([&] { return logged().find(started) != std::string::npos && trial::exists(socket); }))
       throw std::runtime_error{"the service does not start: " + service.output()};
     return service;
   }
@@ -126,7 +128,7 @@ TEST_F(QueueService, NoJobIsLostOrRepeatedWhenItIsStoppedInTheMiddle) {
     ASSERT_TRUE(eventually([&] { return trial::ask(socket, "status").find("jobs=0\n") == std::string::npos; }));
     service.signal(SIGTERM);
     ASSERT_EQ(service.wait().text(), "exited with 0");
-    const std::string text = *read_file(log);
+    const std::string text = logged();
     const auto at = text.rfind("daemon stopped, processed ");
     ASSERT_NE(at, std::string::npos);
     done += std::stoul(text.substr(at + std::string{"daemon stopped, processed "}.size()));
@@ -223,10 +225,8 @@ TEST_F(QueueService, TheLogRotatesWithTheLineThatMakesItLargerThanTenThousandByt
     service.signal(SIGHUP);
     ASSERT_TRUE(eventually(
         [&] { return trial::ask(socket, "status\n").find("jobs=" + std::to_string(i) + "\n") != std::string::npos; }));
-    ASSERT_TRUE(eventually([&] {
-      const auto both = read_file(log + ".1").value_or("") + read_file(log).value_or("");
-      return count(both, "(total: " + std::to_string(i) + ")\n") == 1;
-    })) << "each line is in one of the two files";
+    ASSERT_TRUE(eventually([&] { return count(logged(), "(total: " + std::to_string(i) + ")\n") == 1; }))
+        << "each line is in one of the two files";
   }
   const auto size = std::filesystem::file_size(log + ".1");
   EXPECT_GT(size, 10'000u);
