@@ -1,7 +1,6 @@
 // DenialPacing: one line for whoever asks and may not, and a number for the rest, so that a flood of denials fills no log.
 //
 // Per user and second the first denial is a line; further ones are counted, and told as a number when that second is over.
-// It is asked before anybody finds words for a line, so that those that are only counted cost none.
 // Beyond users_max users at a time, the others share one line. Who may ask is decided elsewhere (control).
 // Thread and fork safety: pure; time is told. Signal safety: none.
 //

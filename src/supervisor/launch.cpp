@@ -21,8 +21,7 @@ namespace {
 namespace sys = os::sys;
 using wire::SpawnSpec;
 
-// Bytes of specs. More would be a mapping of its own, after whose end malloc(3) keeps as much (M_MMAP_THRESHOLD of mallopt(3)).
-constexpr std::size_t unwritten_max = 32 * 1024;
+constexpr std::size_t unwritten_max = 32 * 1024;  // bytes of specs that are written together
 
 static_assert(unit::limit_count == wire::spec_limits);
 static_assert(static_cast<int>(unit::Limit::OpenFiles) == RLIMIT_NOFILE &&
