@@ -22,6 +22,7 @@
 #include "base/errno_name.hpp"
 #include "base/hash.hpp"
 #include "os/clock.hpp"
+#include "os/program_text.hpp"
 #include "os/system.hpp"
 #include "supervisor/failure_text.hpp"
 #include "supervisor/manager_tokens.hpp"
@@ -219,13 +220,15 @@ void Manager::decide() {
   become_keeper();
 }
 
-/// A start of many units leaves holes in the heap that nothing small enough may ever fill.
+/// A start of many units leaves holes in the heap that nothing small enough may ever fill, and most of our code used for the last
+/// time for long: parsing, compiling, recovering.
 void Manager::give_memory_back() {
   is_swollen_ = false;
   if (spawns_.bucket_count() > burst_actions) spawns_ = {};
 #ifdef __GLIBC__
   ::malloc_trim(0);
 #endif
+  os::release_program_text();
 }
 
 void Manager::do_deferred() {
