@@ -22,10 +22,10 @@
 #include "base/errno_name.hpp"
 #include "base/hash.hpp"
 #include "os/clock.hpp"
-#include "os/program_text.hpp"
 #include "os/system.hpp"
 #include "supervisor/failure_text.hpp"
 #include "supervisor/manager_tokens.hpp"
+#include "supervisor/program_text.hpp"
 #include "wire/spawn_spec.hpp"
 
 extern char** environ;
@@ -228,7 +228,7 @@ void Manager::give_memory_back() {
 #ifdef __GLIBC__
   ::malloc_trim(0);
 #endif
-  os::release_program_text();
+  release_program_text();
 }
 
 void Manager::do_deferred() {

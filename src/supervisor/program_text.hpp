@@ -1,7 +1,7 @@
 // The pages of the program itself.
 #pragma once
 
-namespace perdure::os {
+namespace perdure::supervisor {
 
 /// Lets go of the pages of the program's own code and constants that this process has touched; those needed again come back from
 /// the page cache at their next use. For a program that has done something long and large and now waits for a long time: what it
@@ -10,4 +10,4 @@ namespace perdure::os {
 /// Source: madvise(2), MADV_DONTNEED. Thread safety: all. Signal safety: yes.
 void release_program_text() noexcept;
 
-}  // namespace perdure::os
+}  // namespace perdure::supervisor

@@ -1,4 +1,4 @@
-#include "os/program_text.hpp"
+#include "supervisor/program_text.hpp"
 
 #include <cstdint>
 #include <fstream>
@@ -7,7 +7,7 @@
 
 #include <gmock/gmock.h>
 
-namespace perdure::os {
+namespace perdure::supervisor {
 namespace {
 
 /// What of the mapping around `address` is in memory, in KiB, as /proc/self/smaps tells.
@@ -45,4 +45,4 @@ TEST(ProgramText, IsGivenBackAndComesBackWhenUsed) {
 }
 
 }  // namespace
-}  // namespace perdure::os
+}  // namespace perdure::supervisor

@@ -1,4 +1,4 @@
-#include "os/program_text.hpp"
+#include "supervisor/program_text.hpp"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@ extern const char __executable_start;  // NOLINT(bugprone-reserved-identifier): 
 extern const char etext;
 }
 
-namespace perdure::os {
+namespace perdure::supervisor {
 
 void release_program_text() noexcept {
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
@@ -20,4 +20,4 @@ void release_program_text() noexcept {
   if (end > begin) static_cast<void>(::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED));
 }
 
-}  // namespace perdure::os
+}  // namespace perdure::supervisor
