@@ -110,12 +110,91 @@ struct WorkingDirectory {
   bool ignores_missing = false;  ///< "-"
 };
 
+/// NotifyAccess=: whose messages to $NOTIFY_SOCKET are heard.
+enum class NotifyAccess : std::uint8_t { None, Main, Exec, All };
+
+/// EnvironmentFile=: read right before each command.
+struct EnvironmentFile {
+  std::string path{};            ///< absolute; may be a pattern of glob(7)
+  bool ignores_missing = false;  ///< "-"
+  friend bool operator==(const EnvironmentFile&, const EnvironmentFile&) = default;
+};
+
+/// RuntimeDirectory= and its relatives: made before the start, below the place for their kind, given to User=.
+enum class DirectoryKind : std::uint8_t { Runtime, State, Cache, Logs, Configuration };
+inline constexpr std::size_t directory_kind_count = 5;
+struct ManagedDirectories {
+  std::vector<std::string> names{};  ///< relative, without "." and ".." parts
+  std::uint32_t mode = 0755;
+};
+/// RuntimeDirectoryPreserve=
+enum class Preserve : std::uint8_t { No, Restart, Yes };
+
+/// BindPaths= and BindReadOnlyPaths=.
+struct BindMount {
+  std::string source{};
+  std::string destination{};
+  bool is_read_only = false;
+  bool is_recursive = true;      ///< ":rbind", the default; false: ":norbind"
+  bool ignores_missing = false;  ///< "-"
+  friend bool operator==(const BindMount&, const BindMount&) = default;
+};
+
+/// SystemCallFilter=: an error of 0 kills (or SystemCallErrorNumber= is answered).
+struct SystemCallRule {
+  std::string name{};  ///< of a system call; groups are resolved
+  int error = -1;      ///< -1: what SystemCallErrorNumber= says; else the errno to answer, 0: kill
+  friend bool operator==(const SystemCallRule&, const SystemCallRule&) = default;
+};
+struct SystemCallFilter {
+  bool is_allow_list = false;  ///< only these pass; else all but these
+  std::vector<SystemCallRule> rules{};
+  int error = 0;  ///< SystemCallErrorNumber=; 0: kill
+  /// SystemCallArchitectures=: "native", "x86-64", …; empty: not set
+  std::vector<std::string> architectures{};
+};
+
+/// IOSchedulingClass= and IOSchedulingPriority=, as ioprio_set(2) counts them.
+struct IoScheduling {
+  int io_class = 2;  ///< 0 none, 1 realtime, 2 best effort, 3 idle
+  int priority = 4;  ///< 0 … 7
+};
+/// CPUSchedulingPolicy= and its relatives, as sched_setscheduler(2) counts them.
+struct CpuScheduling {
+  int policy = 0;  ///< SCHED_OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5
+  int priority = 0;
+  bool resets_on_fork = false;
+};
+
+/// StartLimitAction= and its relatives: what happens to the instance.
+enum class EmergencyAction : std::uint8_t { None, Exit, ExitForce };
+
 struct ServiceSpec {
   ServiceType type = ServiceType::Simple;
-  std::vector<ExecCommand> exec_start{};  ///< exactly one where is_startable and the unit is a service
+  std::vector<ExecCommand> exec_condition{};
+  std::vector<ExecCommand> exec_start_pre{};
+  std::vector<ExecCommand> exec_start{};  ///< exactly one, but for oneshot: any number
+  std::vector<ExecCommand> exec_start_post{};
+  std::vector<ExecCommand> exec_reload{};
+  std::vector<ExecCommand> exec_stop{};
+  std::vector<ExecCommand> exec_stop_post{};
+  bool remain_after_exit = false;
+  bool guess_main_pid = true;
+  std::string pid_file{};  ///< absolute; empty: not set
+  NotifyAccess notify_access = NotifyAccess::None;
+  std::optional<base::Duration> watchdog{};  ///< WatchdogSec=; none: off
+  int watchdog_signal = 6;
+  std::optional<int> restart_kill_signal{};
+  bool send_sighup = false;
+  int final_kill_signal = 9;
+  std::optional<base::Duration> timeout_abort{};  ///< TimeoutAbortSec= where has_timeout_abort; nullopt: infinity
+  bool has_timeout_abort = false;                 ///< false: as timeout_stop
+  std::optional<base::Duration> runtime_max{};    ///< nullopt: infinity
+  EmergencyAction start_limit_action = EmergencyAction::None;
 
   RestartWhen restart = RestartWhen::No;
   base::Duration restart_sec = std::chrono::milliseconds{100};
+  bool has_restart_sec = false;  ///< RestartSec= is set: the pause is constant; else it grows from restart_sec
   std::optional<base::Duration> timeout_start = std::chrono::seconds{90};  ///< nullopt: infinity
   std::optional<base::Duration> timeout_stop = std::chrono::seconds{90};   ///< nullopt: infinity
   /// An interval or a burst of 0 switches the limit off.
@@ -133,7 +212,11 @@ struct ServiceSpec {
   std::vector<std::string> supplementary_groups{};
   bool no_new_privileges = false;
   WorkingDirectory working_directory{};
+  std::string root_directory{};            ///< absolute; empty: not set
   std::vector<std::string> environment{};  ///< NAME=VALUE, each name once, the last assignment of it
+  std::vector<EnvironmentFile> environment_files{};
+  std::vector<std::string> pass_environment{};   ///< names
+  std::vector<std::string> unset_environment{};  ///< names or NAME=VALUE
   std::uint32_t umask = 0022;
   std::optional<int> nice{};
   std::optional<int> oom_score_adjust{};
@@ -142,6 +225,27 @@ struct ServiceSpec {
   Output standard_output{};
   Output standard_error{.kind = OutputKind::Inherit};
   bool ignore_sigpipe = true;
+  std::string syslog_identifier{};  ///< empty: the name of the program
+  bool syslog_level_prefix = true;
+  std::optional<IoScheduling> io_scheduling{};
+  std::optional<CpuScheduling> cpu_scheduling{};
+  std::array<ManagedDirectories, directory_kind_count> directories{};  ///< indexed by DirectoryKind
+  Preserve runtime_directory_preserve = Preserve::No;
+  std::optional<std::uint64_t> capability_bounding_set{};  ///< bit n: capability n is kept
+  std::uint64_t ambient_capabilities = 0;
+  std::uint32_t secure_bits = 0;  ///< as PR_SET_SECUREBITS takes them
+  std::optional<SystemCallFilter> system_call_filter{};
+  std::vector<BindMount> bind_mounts{};
+};
+
+/// Condition…= and Assert…=: a question about the machine, asked right before each start.
+struct Condition {
+  std::string kind{};      ///< "PathExists", "User": the name of the directive without its first word
+  std::string argument{};  ///< specifiers resolved, without "|" and "!"
+  bool is_negated = false;
+  bool is_trigger = false;  ///< "|": one of these has to hold, if there are any
+  bool is_assert = false;   ///< its failure is one of the unit; a condition's only keeps it from starting
+  friend bool operator==(const Condition&, const Condition&) = default;
 };
 
 /// What became of one directive that the unit sets: the last place of it that counts.
@@ -160,11 +264,28 @@ struct UnitSpec {
   std::string description{};  ///< empty: not set
   std::vector<std::string> documentation{};
   /// Names of units, each once, in the order of the files.
-  std::vector<UnitName> wants{};  ///< then those of requires_: in this version they are wanted, no more
+  std::vector<UnitName> wants{};
   std::vector<UnitName> requires_{};
+  std::vector<UnitName> requisite{};
+  std::vector<UnitName> binds_to{};
+  std::vector<UnitName> part_of{};
+  std::vector<UnitName> upholds{};
+  std::vector<UnitName> conflicts{};
   std::vector<UnitName> after{};
   std::vector<UnitName> before{};
+  std::vector<UnitName> on_failure{};
+  std::vector<UnitName> on_success{};
+  std::vector<UnitName> propagates_reload_to{};
+  bool default_dependencies = true;  ///< the dependencies that follow from it are in the lists above
+  bool refuses_manual_start = false;
+  bool refuses_manual_stop = false;
+  bool is_essential = false;  ///< Essential= in [X-Perdure]: its end ends the instance
+  std::vector<Condition> conditions{};
   bool has_install_section = false;
+  std::vector<UnitName> wanted_by{};  ///< [Install], as the four below
+  std::vector<UnitName> required_by{};
+  std::vector<UnitName> also{};
+  std::vector<UnitName> aliases{};
   ServiceSpec service{};  ///< meaningful for services only
   std::vector<DirectiveUse> directives{};
   /// No diagnostic is an error. A unit that is not is kept for `status` and `verify`.
