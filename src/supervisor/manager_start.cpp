@@ -11,6 +11,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstring>
+#include <iterator>
 #include <unordered_set>
 #include <utility>
 
@@ -735,6 +736,8 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
       }
     }
     fresh.wants = std::move(parsed.value.wants);
+    for (auto* names : {&parsed.value.requires_, &parsed.value.binds_to})
+      std::move(names->begin(), names->end(), std::back_inserter(fresh.wants));
     fresh.after = std::move(parsed.value.after);
     fresh.before = std::move(parsed.value.before);
   }

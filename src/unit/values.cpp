@@ -200,11 +200,14 @@ Result<void> check_account(std::string_view text) {
   return {};
 }
 
+bool is_variable_name(std::string_view text) noexcept {
+  const auto is_name_byte = [](char c) { return base::is_lower(base::to_lower(c)) || base::is_digit(c) || c == '_'; };
+  return !text.empty() && !base::is_digit(text.front()) && std::all_of(text.begin(), text.end(), is_name_byte);
+}
+
 bool is_assignment(std::string_view text) noexcept {
   const std::size_t equals = text.find('=');
-  if (equals == std::string_view::npos || equals == 0 || base::is_digit(text.front())) return false;
-  const auto is_name_byte = [](char c) { return base::is_lower(base::to_lower(c)) || base::is_digit(c) || c == '_'; };
-  if (!std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(equals), is_name_byte)) return false;
+  if (equals == std::string_view::npos || !is_variable_name(text.substr(0, equals))) return false;
   for (std::string_view value = text.substr(equals + 1); !value.empty();) {
     const std::size_t length = base::utf8_length(value);
     if (length == 0 || (is_control(value.front()) && value.front() != '\t' && value.front() != '\n')) return false;

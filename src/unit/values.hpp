@@ -38,6 +38,8 @@ Result<LimitValue> parse_limit(Limit limit, std::string_view text);
 /// A name or number for User= and Group=, whatever the user database says of it.
 Result<void> check_account(std::string_view text);
 
+/// Whether an environment could have a variable of that name.
+bool is_variable_name(std::string_view text) noexcept;
 /// Whether NAME=VALUE could stand in an environment.
 bool is_assignment(std::string_view text) noexcept;
 
