@@ -5,40 +5,16 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include "unit/unit_spec.hpp"
+#include "unit/load_unit_testing.hpp"
 
 namespace perdure::unit {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
-
-using Loaded = config::Parsed<UnitSpec>;
-
-Loaded load(std::vector<std::string> texts, std::string_view name = "web.service",
-            Isolation isolation = Isolation::AsSystemd) {
-  std::vector<UnitSource> sources;
-  for (std::size_t i = 0; i < texts.size(); ++i)
-    sources.push_back(
-        {.path = i == 0 ? "/u/web.service" : "/u/web.service.d/" + std::to_string(i) + ".conf", .text = texts[i]});
-  return load_unit(UnitName::parse(name).value(), sources, {.runtime_directory = "/run"}, isolation);
-}
-// A service with these lines besides its ExecStart=.
-Loaded load_service(const std::string& lines) { return load({"[Service]\nExecStart=/bin/x\n" + lines}); }
-ServiceSpec service(const std::string& lines) { return load_service(lines).value.service; }
-
-std::vector<std::string> texts(const Loaded& loaded) {
-  std::vector<std::string> all;
-  for (const Diagnostic& d : loaded.diagnostics) all.push_back(d.text());
-  return all;
-}
-std::vector<std::string> names(const std::vector<UnitName>& units) {
-  std::vector<std::string> all;
-  for (const UnitName& unit : units) all.push_back(unit.text());
-  return all;
-}
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using namespace testing;
 
 TEST(LoadUnit, ReadsAnOrdinaryService) {
   const Loaded loaded = load({R"([Unit]
@@ -248,7 +224,7 @@ TEST(LoadUnit, PointsAtUnknownKeys) {
 
 TEST(LoadUnit, NeverShowsAValueOfTheEnvironment) {
   for (const std::string& text : texts(load_service("Environment=s3cret \"A=s3cret %F\" 9=s3cret\nEnvironment='A=s3cret\n")))
-    EXPECT_THAT(text, testing::Not(HasSubstr("s3cret")));
+    EXPECT_THAT(text, ::testing::Not(HasSubstr("s3cret")));
 }
 
 TEST(LoadUnit, WarnsOfVariablesThatNobodySets) {
@@ -280,7 +256,7 @@ TEST(LoadUnit, ShowsAnErrorBehindAnyNumberOfWarnings) {
   const Loaded loaded = load_service(lines + "User=0day\n");
   EXPECT_FALSE(loaded.value.is_startable);
   EXPECT_LE(loaded.diagnostics.size(), config::diagnostics_max + 1);
-  EXPECT_THAT(texts(loaded), testing::Contains(HasSubstr("0day")));
+  EXPECT_THAT(texts(loaded), ::testing::Contains(HasSubstr("0day")));
 }
 
 TEST(LoadUnit, BoundsWhatAFileMayAskFor) {
@@ -302,12 +278,12 @@ TEST(LoadUnit, CarriesOutExactlyWhatTheTableSays) {
     if (directive.name == "BusName") continue;  // it makes the type dbus, which is refused by its name
     const std::string text = "[" + std::string{directive.section} + "]\n" + std::string{directive.name} + "=x\n";
     const Loaded loaded = load({text}, "x.service");
-    const auto is_said = testing::Contains(HasSubstr(std::string{directive.name} + "= is not carried out yet"));
+    const auto is_said = ::testing::Contains(HasSubstr(std::string{directive.name} + "= is not carried out yet"));
     if (directive.outcome == Outcome::NotYet) {
       EXPECT_THAT(texts(loaded), is_said);
       EXPECT_EQ(directive.without == Without::Refused, !directive.note.empty()) << directive.name;
     } else {
-      EXPECT_THAT(texts(loaded), testing::Not(is_said));
+      EXPECT_THAT(texts(loaded), ::testing::Not(is_said));
       EXPECT_EQ(directive.outcome == Outcome::Emulated, !directive.note.empty()) << directive.name;
     }
   }
