@@ -29,11 +29,13 @@ struct UnitRestored {
   UnitRecord record{};
 };
 /// All that was known has been told. Told at the first start too; until then no deadline passes and no job is carried out.
-struct RecoveryCompleted {};
+struct RecoveryCompleted {
+  std::uint64_t seed = 0;  ///< chance, for the jitter of growing pauses
+};
 
-using Event =
-    std::variant<UnitLoaded, JobRequested, JobsRequested, ProcessStarted, SpawnFailed, ProgramExecuted, ProcessExited,
-                 RunEmptied, DeadlinePassed, ShutdownRequested, FailureReset, UnitRestored, RecoveryCompleted>;
+using Event = std::variant<UnitLoaded, JobRequested, JobsRequested, JobCanceled, ConditionsChecked, ProcessStarted,
+                           SpawnFailed, ProgramExecuted, ProcessExited, MainFound, MainMissing, Notified, RunEmptied,
+                           DeadlinePassed, ShutdownRequested, FailureReset, UnitRestored, RecoveryCompleted>;
 
 class Engine {
  public:

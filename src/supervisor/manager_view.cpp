@@ -6,6 +6,7 @@
 
 #include "base/errno_name.hpp"
 #include "core/print.hpp"
+#include "core/service_machine.hpp"
 #include "os/clock.hpp"
 #include "os/file.hpp"
 #include "perdure/version.hpp"
@@ -40,7 +41,8 @@ UnitStatus Manager::status_of(const SupervisedUnit& unit) const {
   status.load_state = load_state_of(unit);
   status.load_error = unit.load_error;
   status.fragment_path = unit.fragment_path;
-  status.type = unit.type == core::ServiceType::Exec ? "exec" : "simple";
+  static constexpr std::string_view types[] = {"simple", "exec", "forking", "oneshot", "notify", "idle"};
+  if (unit.kind == core::UnitKind::Service) status.type = types[static_cast<std::size_t>(unit.type)];
   status.restart = unit::word_of(static_cast<unit::RestartWhen>(unit.restart));
   status.state_change = unit.state_change;
   status.active_enter = unit.active_enter;
@@ -66,7 +68,7 @@ UnitStatus Manager::status_of(const SupervisedUnit& unit) const {
   if (run != nullptr) {
     if (tracking_.kind() != TrackingKind::BestEffort)
       status.control_group = hold(tracking_.path() + '/' + ProcessTracking::leaf_name(unit.name, run->run));
-    if (!run->exit) status.main_pid = run->pid;
+    if (run->spawn != 0 && !run->exit) status.main_pid = run->pid;
   }
   if (record.main_ended || (status.main_pid == 0 && record.run > 0)) status.last_exit = record.last_exit;
   for (const std::string& remark : unit.remarks) status.remarks.push_back(remark);
@@ -119,11 +121,11 @@ InstanceFacts Manager::facts() const {
   facts.orphans_reaped = keeper_facts_.orphans_reaped;
   facts.keeper_is_locked = (keeper_facts_.facts & keeper::fact_locked) != 0;
   facts.keeper_is_spared = keeper_facts_.oom_score_error == 0;
-  facts.units = by_name_.size();
   for (const auto& [name, unit] : by_name_) {
+    if (unit->kind == core::UnitKind::Service) ++facts.units;
     const core::UnitRecord* const record = engine_.record(unit->id);
     if (record == nullptr) continue;
-    if (record->state == core::ServiceState::Running) ++facts.active;
+    if (core::is_up(record->state)) ++facts.active;
     if (record->state == core::ServiceState::Failed) ++facts.failed;
     if (record->job != core::no_job) ++facts.jobs;
   }

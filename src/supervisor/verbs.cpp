@@ -32,6 +32,8 @@ std::string_view word(JobType type) noexcept {
     case JobType::Start: return "start";
     case JobType::Stop: return "stop";
     case JobType::Restart: return "restart";
+    case JobType::Reload: return "reload";
+    case JobType::TryRestart: return "try-restart";
   }
   return "start";
 }
@@ -87,6 +89,8 @@ std::string_view word(JobResult result) noexcept {
     case JobResult::Canceled: return "canceled";
     case JobResult::Timeout: return "timeout";
     case JobResult::Refused: return "refused";
+    case JobResult::Dependency: return "dependency";
+    case JobResult::Skipped: return "skipped";
   }
   return "failed";
 }
