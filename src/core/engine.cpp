@@ -692,6 +692,11 @@ const UnitRecord* Engine::record(UnitId unit) const {
   return found == nullptr ? nullptr : &found->record;
 }
 
+const ServiceSettings* Engine::settings(UnitId unit) const {
+  const Unit* found = state_->find(unit);
+  return found == nullptr ? nullptr : &found->settings;
+}
+
 bool Engine::has_job(JobId job) const {
   return std::any_of(state_->units.begin(), state_->units.end(), [job](const auto& entry) {
     const Unit& unit = entry.second;

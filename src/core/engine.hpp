@@ -50,6 +50,8 @@ class Engine {
   [[nodiscard]] std::optional<base::Instant> next_deadline() const;
   /// What is known of a unit; nothing where it is not loaded. Valid until the next step().
   [[nodiscard]] const UnitRecord* record(UnitId unit) const;
+  /// What was loaded of a unit; nothing where it is not. Valid until the next step().
+  [[nodiscard]] const ServiceSettings* settings(UnitId unit) const;
   /// Whether the end of `job` is still to be told; jobs that were merged into another are waited for with it.
   [[nodiscard]] bool has_job(JobId job) const;
   /// All units, by number.

@@ -100,6 +100,7 @@ class Manager : private InstanceView {
   std::uint64_t suspected_hash(const FoundUnit& found) const;
   void open_messages();
   void read_sources(SupervisedUnit& unit, const FoundUnit& found);
+  void reload_file(SupervisedUnit& unit);
   void introduce();
 
   // manager.cpp: the loop
@@ -176,7 +177,15 @@ class Manager : private InstanceView {
   std::variant<core::JobId, Refusal> request_job(core::JobType type, std::string_view unit) override;
   [[nodiscard]] bool is_in_flight(core::JobId job) const override;
   std::optional<Refusal> reset_failed(std::string_view unit) override;
+  std::variant<std::size_t, Refusal> kill(std::string_view unit, int signal, KillWhom whom) override;
+  [[nodiscard]] std::vector<UnitText> texts(std::string_view unit) const override;
+  [[nodiscard]] std::vector<Finding> verify(std::string_view unit_or_path) const override;
+  [[nodiscard]] std::vector<std::string_view> dependencies(std::string_view unit, bool is_reverse) const override;
+  void reload_files() override;
+  bool cancel(core::JobId job) override;
+  [[nodiscard]] std::vector<std::string> environment() const override { return surroundings_.environment; }
   void shut_down() override;
+  void exit_with(int code) override;
   [[nodiscard]] UnitStatus status_of(const SupervisedUnit& unit) const;
   void remark_on_process(const Run& run, UnitStatus& status) const;
   std::string_view hold(std::string text) const;
@@ -233,8 +242,8 @@ class Manager : private InstanceView {
     core::ServiceSettings settings{};
   };
   std::vector<NewUnit> new_units_{};
-  std::vector<core::UnitId> named_{};                           ///< to be started by the first manager
-  mutable std::deque<std::string> held_{};                      ///< texts that statuses refer to, until the next round
+  std::vector<core::UnitId> named_{};       ///< to be started by the first manager
+  mutable std::deque<std::string> held_{};  ///< texts that statuses refer to, until the next round
   bool is_first_start_ = false;
   bool is_recovering_ = false;
   bool owes_sign_of_life_ = false;

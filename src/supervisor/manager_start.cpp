@@ -809,6 +809,8 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
     unit.kind = fresh.settings.kind;
     unit.type = fresh.settings.type;
     unit.restart = fresh.settings.restart;
+    unit.refuses_manual_start = spec.refuses_manual_start;
+    unit.refuses_manual_stop = spec.refuses_manual_stop;
     const bool is_runnable = found.name.type() == unit::UnitType::Service || unit.kind == core::UnitKind::Target;
     if (!spec.is_startable || !is_runnable) {
       unit.load_state = LoadState::Error;
@@ -840,6 +842,63 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
     if (!is_plain(spec)) unit.spec = std::make_unique<unit::UnitSpec>(std::move(spec));
   }
   new_units_.push_back(std::move(fresh));
+}
+
+/// The unit's files as they are now. One that cannot be used any more leaves the unit as it was loaded, where it runs.
+void Manager::reload_file(SupervisedUnit& unit) {
+  const Result<unit::UnitName> name = unit::UnitName::parse(unit.name);
+  if (!name) return;
+  FoundUnit found = files_.find(*name);
+  if (found.state == LoadState::NotFound && unit.fragment_path.find('/') != std::string::npos) {
+    if (Result<FoundUnit> file = files_.find_argument(unit.fragment_path))
+      found = std::move(*file);  // it was run by its path
+  }
+  SupervisedUnit fresh;
+  fresh.id = unit.id;
+  fresh.name = unit.name;
+  fresh.fragment_path = found.fragment_path;
+  fresh.load_state = found.state;
+  for (const Diagnostic& diagnostic : found.diagnostics) {
+    if (!diagnostic.is_warning && fresh.load_error.empty()) fresh.load_error = diagnostic.text();
+    fresh.remarks.push_back(diagnostic.text());
+  }
+  {
+    const CrashFile::Held held{crashes_, Input::Unit, unit.name, suspected_hash(found)};
+    read_sources(fresh, found);
+  }
+  if (fresh.load_state != LoadState::Loaded) {
+    new_units_.pop_back();
+    fresh.remarks.push_back(unit.runs.empty() ? "its file cannot be used (any more); it cannot be started"
+                                              : "its file cannot be used any more; it goes on as it was loaded");
+    unit.remarks = std::move(fresh.remarks);
+    unit.load_error = std::move(fresh.load_error);
+    unit.load_state = fresh.load_state;
+    return;
+  }
+  unit.description = std::move(fresh.description);
+  unit.fragment_path = std::move(fresh.fragment_path);
+  unit.remarks = std::move(fresh.remarks);
+  unit.load_error.clear();
+  unit.load_state = LoadState::Loaded;
+  unit.kind = fresh.kind;
+  unit.type = fresh.type;
+  unit.restart = fresh.restart;
+  unit.refuses_manual_start = fresh.refuses_manual_start;
+  unit.refuses_manual_stop = fresh.refuses_manual_stop;
+  unit.launch = std::move(fresh.launch);
+  unit.spec = std::move(fresh.spec);
+  const Result<void> saved = saved_->add(
+      {unit.id, unit.name, unit.fragment_path, static_cast<std::uint8_t>(unit.load_state), unit.load_error, found.sources});
+  if (!saved) notes_.push_back(saved.error().message());
+}
+
+void Manager::reload_files() {
+  if (Result<Accounts> accounts = Accounts::read()) accounts_ = std::move(*accounts);
+  aliases_.clear();
+  for (std::size_t id = 1; id < units_.size(); ++id)
+    if (units_[id] != nullptr) reload_file(*units_[id]);
+  introduce();
+  say("the files of " + std::to_string(by_name_.size()) + " units were read again");
 }
 
 /// Tells the core of the units that were added, with the names in their dependencies resolved.

@@ -85,6 +85,8 @@ struct SupervisedUnit {
   int status_errno = 0;        ///< ERRNO=
   std::string log_trouble{};   ///< why its output cannot be recorded at present, one line
   LoadState load_state = LoadState::NotFound;
+  bool refuses_manual_start = false;
+  bool refuses_manual_stop = false;
   std::uint64_t sources_hash = 0;  ///< a hash of the texts that it could not be loaded from
   core::ServiceType type = core::ServiceType::Simple;
   core::RestartWhen restart = core::RestartWhen::No;
