@@ -1,5 +1,8 @@
 #include "client/entry.hpp"
 
+#include <cstdlib>
+#include <ctime>
+
 #include <fmt/format.h>
 
 #include "client/arguments.hpp"
@@ -15,6 +18,10 @@ int client_main(int count, char* words[]) {
   if (!arguments) {
     complain(arguments.error().message());
     return exit_failed;
+  }
+  if (arguments->utc) {
+    ::setenv("TZ", "UTC", 1);
+    ::tzset();
   }
   if (arguments->verb == Verb::Version) return print(fmt::format("perdure {}\n", version())) ? exit_done : exit_failed;
   if (arguments->verb == Verb::Help) return run_command(*arguments, {});
