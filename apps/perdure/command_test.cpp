@@ -422,6 +422,30 @@ TEST_F(CommandTest, LogsOfSeveralUnitsAreShownAndWrongNamesAreMentioned) {
   EXPECT_THAT(run({logs, "logs", "--since", "now", "--until", "-1h"}).text, HasSubstr("--since is later than --until"));
 }
 
+TEST_F(CommandTest, AnImportWritesAllUnitsOrNone) {
+  const std::string conf = directory / "s.conf", out = directory / "units";
+  perdure::testing::write_file(conf, "[supervisord]\n[program:x]\ncommand=/bin/x\n[program:y]\ncommand=/bin/y\n");
+  const Said first = run({"import", "supervisord", conf, "--output", out});
+  EXPECT_EQ(first.code, 0);
+  EXPECT_EQ(first.text, out + "/x.service\n" + out + "/y.service\n");
+  EXPECT_THAT(perdure::testing::read_file(out + "/x.service").value_or(""), HasSubstr("ExecStart=/bin/x\n"));
+  ASSERT_EQ(::unlink((out + "/y.service").c_str()), 0);
+  const Said again = run({"import", "supervisord", conf, "--output", out});
+  EXPECT_EQ(again.code, 1);
+  EXPECT_EQ(again.text, "perdure: " + out +
+                            " has x.service already; nothing was written; --force replaces what is there, "
+                            "--output=DIR writes elsewhere\n");
+  EXPECT_FALSE(perdure::testing::read_file(out + "/y.service"));
+  perdure::testing::write_file(conf, "[supervisord]\n[program:x]\ncommand=/bin/x\numask=x\n");
+  const Said wrong = run({"import", "supervisord", conf, "--force", "--output", out});
+  EXPECT_EQ(wrong.code, 1);
+  EXPECT_EQ(wrong.text, "perdure: " + conf + ":4: umask wants an octal number, not \"x\"\nperdure: " + conf +
+                            " cannot be imported; nothing was written\n");
+  perdure::testing::write_file(conf, "[supervisord]\n[program:x]\ncommand=/bin/new\n");
+  EXPECT_EQ(run({"import", "supervisord", conf, "--force", "--output", out}).code, 0);
+  EXPECT_THAT(perdure::testing::read_file(out + "/x.service").value_or(""), HasSubstr("ExecStart=/bin/new\n"));
+}
+
 TEST_F(CommandTest, ALongStartShowsProgressOnATerminalOnly) {
   ends_jobs_ = false;
   int terminal = -1, own = -1;
