@@ -196,7 +196,7 @@ Result<BindMount> parse_bind(const Load& load, std::string_view word, bool is_re
   mount.ignores_missing = base::remove_prefix(path, "-");
   PERDURE_TRY(mount.source, parse_path(path));
   mount.destination = mount.source;
-  if (parts.size() > 1 && (parts.size() > 2 || !parts[1].empty())) {
+  if (parts.size() > 1) {
     PERDURE_TRY(const std::string destination, load.expand(parts[1]));
     PERDURE_TRY(mount.destination, parse_path(destination));
   }
