@@ -105,8 +105,8 @@ void put_rule(SystemCallFilter& filter, std::string_view name, bool is_inverted,
 // The groups within groups are two deep, and none contains itself: SystemCallGroups.EndInSystemCalls.
 void put_group(SystemCallFilter& filter, const SystemCallGroup& group, bool is_inverted, int error) {
   for (const std::string_view member : base::words(group.members)) {
-    if (const SystemCallGroup* const inner = find_system_call_group(member)) {
-      put_group(filter, *inner, is_inverted, error);
+    if (member.starts_with('@')) {
+      put_group(filter, *find_system_call_group(member), is_inverted, error);
     } else {
       put_rule(filter, member, is_inverted, error);
     }
