@@ -97,7 +97,7 @@ Result<bool> read_command(WordReader& words, const Prefixes& prefixes, const Spe
   PERDURE_CHECK(check_program(path));
   if (!prefixes.has_own_argv0) command.argv.push_back(path);
   if (path.starts_with('/')) {
-    PERDURE_TRY(command.path, parse_path(path));
+    PERDURE_TRY(command.path, parse_program_path(path));
   } else {
     command.path = path;
   }

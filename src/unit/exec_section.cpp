@@ -127,15 +127,20 @@ Result<void> variables(Load& load, std::string_view value) {
   return {};
 }
 
+Result<void> leave_out_empty(Load& load) {
+  load.warnings.emplace_back("it is empty; the line is left out");
+  return {};
+}
+
 // ---- directories ---------------------------------------------------------------------------------------------------------
 
 constexpr std::string_view private_directory = "private";  // where systemd keeps those of DynamicUser=
 
 Result<std::string> parse_relative(std::string_view text) {
   if (text.empty() || text.starts_with('/')) return misfit(text, "is no relative path");
+  const auto parts = base::split(text, '/');
+  if (std::find(parts.begin(), parts.end(), "..") != parts.end()) return misfit(text, "leads out of its place with \"..\"");
   PERDURE_TRY(const std::string path, parse_path('/' + std::string{text}));
-  for (const std::string_view part : base::split(path, '/'))
-    if (part == "..") return misfit(text, "leads out of its place with \"..\"");
   std::string relative = path.substr(1);
   if (relative.empty()) return misfit(text, "names no directory below its place");
   if (relative == private_directory || relative.starts_with(std::string{private_directory} + '/'))
@@ -150,14 +155,14 @@ void add_once(std::vector<T>& all, T value) {
 
 // One word of RuntimeDirectory= and its relatives: NAME, or NAME:LINK.
 Result<void> add_directory(const Load& load, ManagedDirectories& all, bool may_have_link, std::string_view word) {
-  const std::size_t colon = std::min(word.find(':'), word.size());
-  PERDURE_TRY(const std::string expanded, load.expand(word.substr(0, colon)));
+  const auto parts = base::split(word, ':');
+  PERDURE_TRY(const std::string expanded, load.expand(parts[0]));
   PERDURE_TRY(const std::string name, parse_relative(expanded));
   if (all.names.size() + all.links.size() >= list_entries_max)
     return Error{"there are more than " + std::to_string(list_entries_max) + " of them"};
-  if (colon + 1 < word.size()) {
+  if (parts.size() > 1 && !parts[1].empty()) {
     if (!may_have_link) return misfit(word, "has a link after \":\", which ConfigurationDirectory= does not take");
-    PERDURE_TRY(const std::string link, load.expand(word.substr(colon + 1)));
+    PERDURE_TRY(const std::string link, load.expand(parts[1]));
     PERDURE_TRY(std::string path, parse_relative(link));
     add_once(all.links, DirectoryLink{.path = std::move(path), .directory = name});
   }
@@ -179,8 +184,10 @@ Result<void> directories(Load& load, std::string_view value) {
   return {};
 }
 
+// An empty mode is none, as under systemd; one that is wrong could open to all what was meant for one.
 template <DirectoryKind Kind>
 Result<void> directory_mode(Load& load, std::string_view value) {
+  if (value.empty()) return leave_out_empty(load);
   PERDURE_TRY(load.service().directories[static_cast<std::size_t>(Kind)].mode, parse_mode(value, 07777));
   return {};
 }
@@ -200,10 +207,7 @@ Result<void> runtime_directory_preserve(Load& load, std::string_view value) {
 // ---- limits and scheduling -----------------------------------------------------------------------------------------------
 
 Result<void> umask(Load& load, std::string_view value) {
-  if (value.empty()) {
-    load.warnings.emplace_back("it is empty; the line is left out");
-    return {};
-  }
+  if (value.empty()) return leave_out_empty(load);
   PERDURE_TRY(load.service().umask, parse_mode(value, 0777));
   return {};
 }

@@ -50,7 +50,7 @@ TEST(ExecSection, ReadsTheDirectoriesThatAreMadeForAService) {
 }
 
 TEST(ExecSection, MakesNoDirectoryOutsideOfItsPlace) {
-  for (const char* word : {"/x", "../x", "a/../x", ".", "private", "private/x", "a:/b", "a:../b", "a:private/b"}) {
+  for (const char* word : {"/x", "../x", "a/../x", ".", "private", "private/x", "a:/b", "a:../b", "a:private/b", "a/.."}) {
     const Loaded loaded = load_service("StateDirectory=" + std::string{word} + "\n");
     EXPECT_THAT(directories(loaded.value.service, DirectoryKind::State).names, IsEmpty()) << word;
     EXPECT_THAT(directories(loaded.value.service, DirectoryKind::State).links, IsEmpty()) << word;
@@ -58,6 +58,20 @@ TEST(ExecSection, MakesNoDirectoryOutsideOfItsPlace) {
   }
   EXPECT_THAT(directories(service("StateDirectory=privateer\n"), DirectoryKind::State).names, ElementsAre("privateer"));
   EXPECT_THAT(directories(service("ConfigurationDirectory=a:b\n"), DirectoryKind::Configuration).names, IsEmpty());
+}
+
+TEST(ExecSection, LeavesOutAnEmptyMode) {
+  EXPECT_EQ(directories(service("StateDirectoryMode=0700\nStateDirectoryMode=\n"), DirectoryKind::State).mode, 0700U);
+  EXPECT_EQ(service("UMask=0077\nUMask=\n").umask, 0077U);
+}
+
+TEST(ExecSection, TakesNoPathThatLeadsUpAgain) {
+  EXPECT_FALSE(load_service("WorkingDirectory=/a/../b\n").value.is_startable);
+  EXPECT_FALSE(load_service("RootDirectory=/a/../b\n").value.is_startable);
+  EXPECT_THAT(service("EnvironmentFile=/a/../b\n").environment_files, IsEmpty());
+  EXPECT_EQ(service("PIDFile=/run/../x\n").pid_file, "");
+  EXPECT_THAT(load_lines("ConditionPathExists=/a/../b\n").value.conditions, IsEmpty());
+  EXPECT_EQ(service("ExecStop=/bin/../sbin/x\n").exec_stop.at(0).path, "/bin/../sbin/x");
 }
 
 TEST(ExecSection, PreservesTheRuntimeDirectoryAsAsked) {

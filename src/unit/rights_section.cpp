@@ -89,28 +89,37 @@ void forget_if_empty(Load& load) {
 }
 
 // Rules stay sorted by name. What is named again counts anew; what an allow list takes back with an error is refused with it.
-void put_rule(SystemCallFilter& filter, std::string_view name, bool is_inverted, int error) {
-  const auto at = std::lower_bound(filter.rules.begin(), filter.rules.end(), name,
-                                   [](const SystemCallRule& rule, std::string_view wanted) { return rule.name < wanted; });
-  const bool is_known = at != filter.rules.end() && at->name == name;
-  if (is_inverted == filter.is_allow_list && error < 0) {
-    if (is_known) filter.rules.erase(at);
-  } else if (is_known) {
-    at->error = error;
-  } else {
-    filter.rules.insert(at, {.name = std::string{name}, .error = error});
+void put_rules(SystemCallFilter& filter, std::vector<std::string_view> names, bool is_inverted, int error) {
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  const bool takes_back = is_inverted == filter.is_allow_list && error < 0;
+  std::vector<SystemCallRule> merged;
+  merged.reserve(filter.rules.size() + names.size());
+  auto rule = filter.rules.begin();
+  for (const std::string_view name : names) {
+    while (rule != filter.rules.end() && rule->name < name) merged.push_back(std::move(*rule++));
+    if (rule != filter.rules.end() && rule->name == name) ++rule;
+    if (!takes_back) merged.push_back({.name = std::string{name}, .error = error});
   }
+  std::move(rule, filter.rules.end(), std::back_inserter(merged));
+  filter.rules = std::move(merged);
 }
 
 // The groups within groups are two deep, and none contains itself: SystemCallGroups.EndInSystemCalls.
-void put_group(SystemCallFilter& filter, const SystemCallGroup& group, bool is_inverted, int error) {
+void add_members(const SystemCallGroup& group, std::vector<std::string_view>& names) {
   for (const std::string_view member : base::words(group.members)) {
-    if (const SystemCallGroup* const inner = find_system_call_group(member)) {
-      put_group(filter, *inner, is_inverted, error);
+    if (member.starts_with('@')) {
+      add_members(*find_system_call_group(member), names);
     } else {
-      put_rule(filter, member, is_inverted, error);
+      names.push_back(member);
     }
   }
+}
+
+void put_group(SystemCallFilter& filter, const SystemCallGroup& group, bool is_inverted, int error) {
+  std::vector<std::string_view> names;
+  add_members(group, names);
+  put_rules(filter, std::move(names), is_inverted, error);
 }
 
 Result<void> put_word(SystemCallFilter& filter, std::string_view word, bool is_inverted) {
@@ -128,7 +137,7 @@ Result<void> put_word(SystemCallFilter& filter, std::string_view word, bool is_i
     for (const SystemCallGroup& known : system_call_groups()) names.push_back(known.name);
     return misfit(name, "is no group of system calls" + did_you_mean(name, names));
   } else if (is_system_call(name)) {
-    put_rule(filter, name, is_inverted, error);
+    put_rules(filter, {name}, is_inverted, error);
   } else {
     return misfit(name, "is no system call that is known here");
   }
@@ -196,7 +205,7 @@ Result<BindMount> parse_bind(const Load& load, std::string_view word, bool is_re
   mount.ignores_missing = base::remove_prefix(path, "-");
   PERDURE_TRY(mount.source, parse_path(path));
   mount.destination = mount.source;
-  if (parts.size() > 1 && (parts.size() > 2 || !parts[1].empty())) {
+  if (parts.size() > 1) {
     PERDURE_TRY(const std::string destination, load.expand(parts[1]));
     PERDURE_TRY(mount.destination, parse_path(destination));
   }

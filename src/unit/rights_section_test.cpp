@@ -155,6 +155,9 @@ TEST(RightsSection, ReadsBindMounts) {
                                          BindMount{.source = "/d", .destination = "/web"},
                                          BindMount{.source = "/e", .destination = "/e", .is_read_only = true}));
   EXPECT_THAT(service("BindPaths=/a\nBindReadOnlyPaths=\n").bind_mounts, IsEmpty());
+  EXPECT_EQ(service("BindPaths=/a:/b:\n").bind_mounts.at(0).destination, "/b");
+  for (const char* word : {"/a:", "/a::norbind", "a", "/a/../b", "/a:/b:/c", ":/a"})
+    EXPECT_FALSE(load_service("BindPaths=" + std::string{word} + "\n").value.is_startable) << word;
 }
 
 }  // namespace

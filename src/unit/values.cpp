@@ -225,6 +225,14 @@ Result<std::uint32_t> parse_mode(std::string_view text, std::uint32_t max) {
 }
 
 Result<std::string> parse_path(std::string_view text) {
+  PERDURE_TRY(std::string path, parse_program_path(text));
+  const auto parts = base::split(path, '/');
+  if (std::find(parts.begin(), parts.end(), "..") != parts.end())
+    return misfit(text, "has \"..\" in it; write where it leads");
+  return path;
+}
+
+Result<std::string> parse_program_path(std::string_view text) {
   constexpr std::size_t path_bytes_max = 4095;
   if (!text.starts_with('/')) return misfit(text, "is no absolute path");
   if (text.size() > path_bytes_max) return misfit(text, "is too long for a path");

@@ -46,7 +46,10 @@ bool is_assignment(std::string_view text) noexcept;
 /// An octal mode of at most `max`.
 Result<std::uint32_t> parse_mode(std::string_view text, std::uint32_t max);
 
-/// An absolute path that a kernel could take. Without "." parts and doubled slashes.
+/// An absolute path that a kernel could take, without "." parts and doubled slashes. One with ".." parts fails: they lead
+/// elsewhere when a link changes.
 Result<std::string> parse_path(std::string_view text);
+/// The same, where systemd lets ".." pass: in commands.
+Result<std::string> parse_program_path(std::string_view text);
 
 }  // namespace perdure::unit
