@@ -6,6 +6,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -37,6 +38,14 @@ struct Program {
   std::vector<std::string> environment{};
   std::string working_directory{};
   std::vector<std::uint32_t> groups{};
+  std::string root_directory{};
+  struct Mount {
+    std::string source{};
+    std::string destination{};
+    std::uint32_t flags = 0;
+  };
+  std::vector<Mount> mounts{};
+  std::vector<std::vector<sock_filter>> filters{};
   wire::SpawnSpec fixed{};
 };
 
@@ -69,6 +78,24 @@ inline std::vector<char> spec_bytes(const Program& program) {
   spec.group_count = static_cast<std::uint32_t>(program.groups.size());
   spec.groups = numbers(program.groups);
   if (!program.working_directory.empty()) spec.working_directory = text(program.working_directory);
+  if (!program.root_directory.empty()) spec.root_directory = text(program.root_directory);
+  std::vector<std::uint32_t> mounts;
+  for (const Program::Mount& mount : program.mounts) {
+    mounts.push_back(text(mount.source));
+    mounts.push_back(text(mount.destination));
+    mounts.push_back(mount.flags);
+  }
+  spec.mount_count = static_cast<std::uint32_t>(program.mounts.size());
+  spec.mounts = numbers(mounts);
+  std::vector<std::uint32_t> filters;
+  for (const std::vector<sock_filter>& filter : program.filters) {
+    std::vector<std::uint32_t> words(2 * filter.size());
+    if (!filter.empty()) std::memcpy(words.data(), filter.data(), filter.size() * sizeof filter[0]);
+    filters.push_back(numbers(words));
+    filters.push_back(static_cast<std::uint32_t>(filter.size()));
+  }
+  spec.filter_count = static_cast<std::uint32_t>(program.filters.size());
+  spec.filters = numbers(filters);
   bytes.push_back('\0');
   spec.size = static_cast<std::uint32_t>(bytes.size());
   std::memcpy(bytes.data(), &spec, sizeof spec);

@@ -130,7 +130,11 @@ inline constexpr int message_no_signal = 0x4000;
 inline constexpr int message_truncated = 0x20;
 inline constexpr int control_truncated = 0x8;
 
+inline constexpr int e_perm = 1;
+inline constexpr int e_noent = 2;
 inline constexpr int e_again = 11;
+inline constexpr int e_acces = 13;
+inline constexpr int e_exist = 17;
 inline constexpr int e_intr = 4;
 inline constexpr int e_inval = 22;
 inline constexpr int e_txtbsy = 26;

@@ -14,6 +14,30 @@
 #include "perdure/result.hpp"
 
 namespace perdure::supervisor {
+namespace {
+
+/// What to do, where step and errno leave one answer.
+std::string_view advice_for(wire::Step step, int error) {
+  using wire::Step;
+  const bool is_refused = error == EPERM || error == EACCES;
+  switch (step) {
+    case Step::CpuScheduling:
+    case Step::IoScheduling:
+      return is_refused ? "; it takes CAP_SYS_NICE: run the instance as root, or take the directive out" : "";
+    case Step::Namespace:
+      if (error == ENOENT) return "; make the path, or write \"-\" before it if it may be missing";
+      if (error == ENOSYS) return "; this kernel lacks mount_setattr(2) of Linux 5.12 or open_tree(2) of 5.2";
+      return is_refused ? "; it takes CAP_SYS_ADMIN: run the instance as root, and in a container that may mount" : "";
+    case Step::RootDirectory: return is_refused ? "; it takes CAP_SYS_CHROOT: run the instance as root" : "";
+    case Step::BoundingSet: return is_refused ? "; it takes CAP_SETPCAP: run the instance as root" : "";
+    case Step::AmbientSet:
+      return is_refused ? "; the instance must have each of them itself, and CapabilityBoundingSet= must leave them" : "";
+    case Step::SecureBits: return is_refused ? "; it takes CAP_SETPCAP: run the instance as root" : "";
+    default: return "";
+  }
+}
+
+}  // namespace
 
 std::string setup_failure_text(wire::Step step, int error, const std::string& program, const Rights& rights) {
   if (step == wire::Step::Exec) {
@@ -21,10 +45,11 @@ std::string setup_failure_text(wire::Step step, int error, const std::string& pr
     const std::string why = why_not_executed(error, program, rights);
     return why.empty() ? text : text + ": " + why;
   }
+  const std::string words = wire::step_words(step);
   if (error == ETIMEDOUT)
-    return "cannot start " + program + ": the set-up timed out at the step \"" + wire::step_words(step) + "\" (ETIMEDOUT)";
-  return "cannot start " + program + ": the step \"" + wire::step_words(step) + "\" failed: " + base::errno_words(error) +
-         " (" + std::string{base::errno_name(error)} + ")";
+    return "cannot start " + program + ": the set-up timed out at the step \"" + words + "\" (ETIMEDOUT)";
+  return "cannot start " + program + ": the step \"" + words + "\" failed: " + base::errno_words(error) + " (" +
+         std::string{base::errno_name(error)} + ")" + std::string{advice_for(step, error)};
 }
 
 std::string crash_text(int code, int status, std::chrono::system_clock::time_point when, std::uint32_t generation) {

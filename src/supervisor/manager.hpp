@@ -43,6 +43,14 @@
 
 namespace perdure::supervisor {
 
+/// --console=: what of the services' output goes to the instance's stdout as well.
+enum class ConsoleFormat : std::uint8_t {
+  Default,  ///< Prefix as PID 1, else Off
+  Off,
+  Prefix,  ///< "unit: line"
+  Json,    ///< one object per line
+};
+
 struct ManagerOptions {
   std::string runtime_dir{};
   std::string state_dir{};
@@ -50,7 +58,10 @@ struct ManagerOptions {
   std::string cgroup_root{};             ///< empty: below our own cgroup
   std::vector<std::string> unit_path{};  ///< empty: the system's or the user's
   std::vector<std::string> units{};      ///< UNIT or FILE
-  std::span<char*> arguments{};          ///< as they came, for a keeper that has to be started again
+  ConsoleFormat console = ConsoleFormat::Default;
+  std::vector<std::string> pass_env{};  ///< patterns of names that services get from our environment
+  unit::Isolation isolation = unit::Isolation::AsSystemd;
+  std::span<char*> arguments{};  ///< as they came, for a keeper that has to be started again
 };
 
 /// On failure: one line about the argument that is wrong. Requires: `arguments` stay as they are, as those of main() do.
@@ -74,6 +85,15 @@ class Manager : private InstanceView {
   int run();
 
  private:
+  /// A unit that the core has not been told of yet.
+  struct NewUnit {
+    core::UnitId id = core::no_unit;
+    std::vector<std::pair<std::vector<core::UnitId> core::ServiceSettings::*, std::vector<unit::UnitName>>> related{};
+    std::vector<unit::UnitName> default_after{};  ///< of a target: it comes after what it pulls in, unless that objects
+    std::vector<unit::UnitName> reload_from{};    ///< ReloadPropagatedFrom=
+    core::ServiceSettings settings{};
+  };
+
   Manager(ManagerOptions options, UniqueFd channel, loop::Poller poller);
 
   // manager_start.cpp
@@ -99,8 +119,10 @@ class Manager : private InstanceView {
   void take_crashes(UniqueFd parked);
   std::uint64_t suspected_hash(const FoundUnit& found) const;
   void open_messages();
+  void pass_environment();
   void read_sources(SupervisedUnit& unit, const FoundUnit& found);
   void reload_file(SupervisedUnit& unit);
+  bool objects_to_default_order(const NewUnit& target, const unit::UnitName& member) const;
   void introduce();
 
   // manager.cpp: the loop
@@ -235,12 +257,6 @@ class Manager : private InstanceView {
   Timestamp instance_start_{};
   core::JobId last_job_ = 0;
   std::string said_{};
-  /// A unit that the core has not been told of yet.
-  struct NewUnit {
-    core::UnitId id = core::no_unit;
-    std::vector<std::pair<std::vector<core::UnitId> core::ServiceSettings::*, std::vector<unit::UnitName>>> related{};
-    core::ServiceSettings settings{};
-  };
   std::vector<NewUnit> new_units_{};
   std::vector<core::UnitId> named_{};       ///< to be started by the first manager
   mutable std::deque<std::string> held_{};  ///< texts that statuses refer to, until the next round

@@ -61,15 +61,13 @@ bool tells_result(core::CommandPhase phase) {
 Result<const Launch*> Manager::launch_for(SupervisedUnit& unit, const Run& run, const core::SpawnProcess& order,
                                           Launch& fresh, UniqueFd& fresh_spec) {
   if (unit.spec == nullptr) return &unit.launch;
-  const std::vector<unit::ExecCommand>& commands = commands_of(unit.spec->service, order.phase);
+  const unit::UnitSpec& spec = *unit.spec;
+  const std::vector<unit::ExecCommand>& commands = commands_of(spec.service, order.phase);
   if (order.command >= commands.size()) return Error{"this command is not in the unit's file any more"};
-  unit::UnitSpec spec = *unit.spec;
-  spec.service.exec_start = {commands[order.command]};
-  const auto set = [&spec](std::string name, std::string_view value) {
-    spec.service.environment.push_back(std::move(name) + '=' + std::string{value});
+  std::vector<std::string> extra;
+  const auto set = [&extra](std::string name, std::string_view value) {
+    extra.push_back(std::move(name) + '=' + std::string{value});
   };
-  const bool is_exec = order.is_main && unit.type == core::ServiceType::Exec;
-  if (!is_exec) spec.service.type = unit::ServiceType::Simple;
   if (spec.service.notify_access != unit::NotifyAccess::None) set("NOTIFY_SOCKET", notify_path());
   const core::UnitRecord* const record = engine_.record(unit.id);
   if (record != nullptr && order.is_main && record->watchdog_span > base::Duration::zero())
@@ -87,9 +85,12 @@ Result<const Launch*> Manager::launch_for(SupervisedUnit& unit, const Run& run, 
       set("EXIT_STATUS", has_exited ? std::to_string(exit.status) : name);
     }
   }
-  PERDURE_TRY(CompiledLaunch compiled, compile(spec, *accounts_, surroundings_));
+  if (wants_fresh_compile(spec)) set("INVOCATION_ID", hexadecimal(run.invocation));
+  static_cast<void>(accounts_->refresh());  // what was known stays where the files cannot be read
+  PERDURE_TRY(CompiledLaunch compiled, compile(spec, commands[order.command], static_cast<CommandRole>(order.phase),
+                                               *accounts_, surroundings_, extra));
   fresh = std::move(compiled.launch);
-  fresh.has_gate = is_exec;
+  fresh.has_gate = fresh.has_gate && order.is_main;
   fresh_spec.reset(sys::memfd_create("perdure-spec", MFD_CLOEXEC));
   const auto size = static_cast<ssize_t>(compiled.bytes.size());
   if (!fresh_spec || sys::pwrite(fresh_spec.get(), compiled.bytes.data(), compiled.bytes.size(), 0) != size)
@@ -97,6 +98,7 @@ Result<const Launch*> Manager::launch_for(SupervisedUnit& unit, const Run& run, 
   fresh.place = {0, static_cast<std::uint32_t>(compiled.bytes.size())};
   return &fresh;
 }
+static_assert(static_cast<int>(CommandRole::StopPost) == static_cast<int>(core::CommandPhase::StopPost));
 
 // ---- conditions
 

@@ -1,5 +1,6 @@
 // How a manager begins: the first one of an instance and every later one, on the same path.
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -192,7 +193,7 @@ bool is_plain(const unit::UnitSpec& unit) {
   const bool has_directories = std::any_of(s.directories.begin(), s.directories.end(),
                                            [](const unit::ManagedDirectories& d) { return !d.names.empty(); });
   return is_of_one_command && is_of_one_process && !has_directories && unit.conditions.empty() &&
-         s.environment_files.empty() && s.notify_access == unit::NotifyAccess::None && !s.watchdog && s.user.empty() &&
+         !wants_fresh_compile(unit) && s.notify_access == unit::NotifyAccess::None && !s.watchdog && s.user.empty() &&
          s.group.empty() && s.supplementary_groups.empty();
 }
 static_assert(static_cast<int>(core::EmergencyAction::ExitForce) == static_cast<int>(unit::EmergencyAction::ExitForce));
@@ -213,12 +214,21 @@ Result<ManagerOptions> parse_manager_arguments(int count, char** arguments) {
       return true;
     };
     std::string directory;
+    std::string value;
     if (only_units) {
       options.units.emplace_back(word);
     } else if (word == "--") {
       only_units = true;
     } else if (value_of("--unit-path=", directory)) {
       options.unit_path.push_back(std::move(directory));
+    } else if (value_of("--pass-env=", value)) {
+      options.pass_env.push_back(std::move(value));
+    } else if (value_of("--isolation=", value) && (value == "strict" || value == "as-systemd")) {
+      options.isolation = value == "strict" ? unit::Isolation::Strict : unit::Isolation::AsSystemd;
+    } else if (value_of("--console=", value) && (value == "prefix" || value == "json" || value == "off")) {
+      options.console = value == "prefix" ? ConsoleFormat::Prefix
+                        : value == "json" ? ConsoleFormat::Json
+                                          : ConsoleFormat::Off;
     } else if (!value_of("--runtime-dir=", options.runtime_dir) && !value_of("--state-dir=", options.state_dir) &&
                !value_of("--log-dir=", options.log_dir) && !value_of("--cgroup-root=", options.cgroup_root)) {
       return Error{"perdure-manager: unknown argument " + std::string{word} + "; it is started by \"perdure run\""};
@@ -271,9 +281,11 @@ Result<void> Manager::open() {
   surroundings_.environment.push_back("PATH=" +
                                       surroundings_.search_path.substr(0, surroundings_.search_path.find(":/sbin")));
   if (const char* language = ::secure_getenv("LANG")) surroundings_.environment.push_back(std::string{"LANG="} + language);
+  pass_environment();
   PERDURE_TRY(specs_, SpecFile::open());
   PERDURE_TRY(accounts_, Accounts::read());
   machine_ = machine_facts(*accounts_);
+  surroundings_.directory_bases = directory_bases_of(machine_);
   Result<std::unique_ptr<logbook::LogDirectory>> logs = logbook::LogDirectory::open(options_.log_dir);
   if (!logs) return std::move(logs).error();
   logs_ = std::move(*logs);
@@ -287,6 +299,32 @@ Result<void> Manager::open() {
   const auto since_epoch = std::chrono::seconds{lock.st_mtim.tv_sec} + std::chrono::nanoseconds{lock.st_mtim.tv_nsec};
   instance_start_ = stamp(is_locked ? now_ - (os::wall_now().time_since_epoch() - since_epoch) : started_);
   return {};
+}
+
+/// What services get of the environment that we were started with: as PID 1 all of it, else what --pass-env= names. What is about us
+/// and not about them is left out.
+void Manager::pass_environment() {
+  const auto is_ours = [](std::string_view name) {
+    return name == "NOTIFY_SOCKET" || name.starts_with("LISTEN_") || name.starts_with("PERDURE_") ||
+           name == "INVOCATION_ID" || name == "SYSTEMD_EXEC_PID" || name == "WATCHDOG_PID" || name == "WATCHDOG_USEC" ||
+           name == "JOURNAL_STREAM";
+  };
+  const bool is_first_process = keeper_pid_ == 1;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string_view assignment{*variable};
+    const std::string name{assignment.substr(0, assignment.find('='))};
+    if (name.size() == assignment.size() || is_ours(name)) continue;
+    surroundings_.start_environment.emplace_back(assignment);
+    const bool is_passed =
+        is_first_process || std::any_of(options_.pass_env.begin(), options_.pass_env.end(), [&](const auto& pattern) {
+          return ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+        });
+    if (!is_passed) continue;
+    const auto same = std::find_if(surroundings_.environment.begin(), surroundings_.environment.end(),
+                                   [&name](const std::string& known) { return known.starts_with(name + '='); });
+    if (same != surroundings_.environment.end()) *same = assignment;
+    else surroundings_.environment.emplace_back(assignment);
+  }
 }
 
 /// A terminal that nobody reads, or a full pipe, must not hold us up: both get an open of our own that never waits. A regular file
@@ -798,7 +836,7 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
   NewUnit fresh;
   fresh.id = unit.id;
   if (unit.load_state == LoadState::Loaded) {
-    config::Parsed<unit::UnitSpec> parsed = unit::load_unit(found.name, found.sources, machine_);
+    config::Parsed<unit::UnitSpec> parsed = unit::load_unit(found.name, found.sources, machine_, options_.isolation);
     for (const Diagnostic& diagnostic : parsed.diagnostics) {
       unit.remarks.push_back(diagnostic.text());
       if (!diagnostic.is_warning && unit.load_error.empty()) unit.load_error = diagnostic.text();
@@ -809,6 +847,7 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
     unit.kind = fresh.settings.kind;
     unit.type = fresh.settings.type;
     unit.restart = fresh.settings.restart;
+    unit.has_default_dependencies = spec.default_dependencies;
     unit.refuses_manual_start = spec.refuses_manual_start;
     unit.refuses_manual_stop = spec.refuses_manual_stop;
     const bool is_runnable = found.name.type() == unit::UnitType::Service || unit.kind == core::UnitKind::Target;
@@ -839,6 +878,8 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
                      {&Settings::on_success, std::move(spec.on_success)},
                      {&Settings::reload_to, std::move(spec.propagates_reload_to)},
                      {&Settings::before, std::move(spec.before)}};
+    fresh.default_after = std::move(spec.default_after);
+    fresh.reload_from = std::move(spec.reload_propagated_from);
     if (!is_plain(spec)) unit.spec = std::make_unique<unit::UnitSpec>(std::move(spec));
   }
   new_units_.push_back(std::move(fresh));
@@ -940,14 +981,43 @@ void Manager::introduce() {
       for (const unit::UnitName& name : names) {
         const SupervisedUnit* const other = find(name.text());
         if (other == nullptr || other->id == fresh.id) continue;
+        if (kind == &Settings::after && objects_to_default_order(fresh, name)) continue;
         std::vector<core::UnitId>& list = fresh.settings.*kind;
         if (std::find(list.begin(), list.end(), other->id) == list.end()) list.push_back(other->id);
       }
     }
   }
+  for (const NewUnit& fresh : new_units_) {
+    for (const unit::UnitName& name : fresh.reload_from) {
+      const SupervisedUnit* const other = find(name.text());
+      for (NewUnit& source : new_units_)
+        if (other != nullptr && source.id == other->id) source.settings.reload_to.push_back(fresh.id);
+    }
+  }
   static_cast<void>(specs_->flush());  // what is not written now is tried again with the first start
   for (NewUnit& fresh : new_units_) events_.emplace_back(core::UnitLoaded{fresh.id, std::move(fresh.settings)});
   base::clear_burst(new_units_);
+}
+
+/// A target comes after what it pulls in only where that says nothing else: the rule of settle_default_order().
+bool Manager::objects_to_default_order(const NewUnit& target, const unit::UnitName& member) const {
+  const auto is_default = std::find(target.default_after.begin(), target.default_after.end(), member);
+  if (is_default == target.default_after.end()) return false;
+  const SupervisedUnit* const other = find(member.text());
+  const SupervisedUnit* const own = find(target.id);
+  if (other == nullptr || own == nullptr) return false;
+  if (!other->has_default_dependencies) return true;
+  for (const NewUnit& fresh : new_units_) {
+    if (fresh.id != other->id) continue;
+    for (const auto& [kind, names] : fresh.related) {
+      const auto names_target = [own](const unit::UnitName& name) { return name.text() == own->name; };
+      if (kind == &core::ServiceSettings::after && std::any_of(names.begin(), names.end(), names_target)) return true;
+    }
+    return false;
+  }
+  const core::ServiceSettings* const settings = engine_.settings(other->id);
+  return settings != nullptr &&
+         std::find(settings->after.begin(), settings->after.end(), target.id) != settings->after.end();
 }
 
 SupervisedUnit* Manager::find(core::UnitId id) const { return id < units_.size() ? units_[id].get() : nullptr; }

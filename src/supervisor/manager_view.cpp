@@ -19,6 +19,12 @@ namespace {
 
 namespace sys = os::sys;
 
+std::string_view load_state_of(const SupervisedUnit& unit) noexcept {
+  return unit.load_state == LoadState::Error ? "bad-setting" : word_of(unit.load_state);
+}
+
+}  // namespace
+
 std::string hexadecimal(const std::array<std::uint8_t, 16>& bytes) {
   std::string text;
   for (const std::uint8_t byte : bytes) {
@@ -27,12 +33,6 @@ std::string hexadecimal(const std::array<std::uint8_t, 16>& bytes) {
   }
   return text;
 }
-
-std::string_view load_state_of(const SupervisedUnit& unit) noexcept {
-  return unit.load_state == LoadState::Error ? "bad-setting" : word_of(unit.load_state);
-}
-
-}  // namespace
 
 /// Keeps a text alive until the next round of the loop, so that a status can refer to it.
 std::string_view Manager::hold(std::string text) const { return held_.emplace_back(std::move(text)); }
@@ -260,7 +260,7 @@ std::vector<Finding> Manager::verify(std::string_view unit_or_path) const {
   }
   for (const Diagnostic& diagnostic : found->diagnostics) add(diagnostic);
   if (found->state != LoadState::Loaded) return findings;
-  const config::Parsed<unit::UnitSpec> parsed = unit::load_unit(found->name, found->sources, machine_);
+  const config::Parsed<unit::UnitSpec> parsed = unit::load_unit(found->name, found->sources, machine_, options_.isolation);
   for (const Diagnostic& diagnostic : parsed.diagnostics) add(diagnostic);
   for (const unit::DirectiveUse& use : parsed.value.directives) {
     if (use.outcome != unit::Outcome::Emulated) continue;

@@ -273,19 +273,29 @@ Rights rights_in_spec(int specs, SpecPlace place) {
   wire::SpawnSpec spec;
   if (place.size < sizeof spec ||
       sys::pread(specs, &spec, sizeof spec, static_cast<off_t>(place.offset)) != static_cast<ssize_t>(sizeof spec) ||
-      spec.magic != wire::spec_magic || (spec.flags & wire::spec_set_ids) == 0 || spec.group_count > wire::spec_groups_max)
+      spec.magic != wire::spec_magic || spec.group_count > wire::spec_groups_max)
     return our_rights();
+  const bool sees_other_files = spec.root_directory != 0 || spec.mount_count != 0;
+  if ((spec.flags & wire::spec_set_ids) == 0) {
+    Rights ours = our_rights();
+    ours.sees_other_files = sees_other_files;
+    return ours;
+  }
   std::vector<std::uint32_t> groups(spec.group_count);
   const auto size = static_cast<ssize_t>(groups.size() * sizeof(std::uint32_t));
   if (sys::pread(specs, groups.data(), groups.size() * sizeof(std::uint32_t),
                  static_cast<off_t>(place.offset + spec.groups)) != size)
     return our_rights();
-  Rights rights{spec.user, {spec.group}};
+  Rights rights{spec.user, {spec.group}, sees_other_files};
   rights.groups.insert(rights.groups.end(), groups.begin(), groups.end());
   return rights;
 }
 
 std::string why_not_executed(int error, const std::string& program, const Rights& rights) {
+  if (rights.sees_other_files && error != ETXTBSY && error != E2BIG)
+    return "it is looked up among the files that RootDirectory= and BindPaths= leave to the service; look there, for its "
+           "interpreter "
+           "and libraries too";
   switch (error) {
     case ENOENT: return why_not_found(program);
     case EACCES: return why_no_access(program, rights);

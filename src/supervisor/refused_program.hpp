@@ -23,6 +23,8 @@ namespace perdure::supervisor {
 struct Rights {
   uid_t user = 0;
   std::vector<gid_t> groups{};  ///< the process' own first
+  /// RootDirectory=, BindPaths=: what stands at a path for us says nothing of what stands there for the service.
+  bool sees_other_files = false;
 };
 
 /// The manager's, and of every service that does not change its user.

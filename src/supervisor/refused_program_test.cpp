@@ -272,5 +272,20 @@ TEST_F(RightsInSpec, AreOursWhereNothingIsChangedOrNothingCanBeRead) {
   EXPECT_EQ(rights_in_spec(-1, {}).user, ours.user);
 }
 
+TEST_F(RightsInSpec, KnowWhetherTheServiceSeesOtherFiles) {
+  wire::SpawnSpec spec;
+  EXPECT_FALSE(rights_of(bytes_of(spec, {})).sees_other_files);
+  spec.root_directory = sizeof spec;
+  EXPECT_TRUE(rights_of(bytes_of(spec, {})).sees_other_files);
+  spec.root_directory = 0;
+  spec.mount_count = 1;
+  spec.flags = wire::spec_set_ids;
+  spec.groups = sizeof spec;
+  const Rights rights = rights_of(bytes_of(spec, {}));
+  EXPECT_TRUE(rights.sees_other_files);
+  EXPECT_THAT(why_not_executed(ENOENT, "/bin/sh", rights), HasSubstr("RootDirectory="));
+  EXPECT_THAT(why_not_executed(ETXTBSY, "/bin/sh", rights), HasSubstr("open for writing"));
+}
+
 }  // namespace
 }  // namespace perdure::supervisor

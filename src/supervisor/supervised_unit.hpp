@@ -25,6 +25,9 @@
 
 namespace perdure::supervisor {
 
+/// 32 digits.
+std::string hexadecimal(const std::array<std::uint8_t, 16>& bytes);
+
 /// What is known of a run's main process; of the last one it outlives the run.
 struct MainProcess {
   std::uint64_t run = 0;
@@ -85,6 +88,7 @@ struct SupervisedUnit {
   int status_errno = 0;        ///< ERRNO=
   std::string log_trouble{};   ///< why its output cannot be recorded at present, one line
   LoadState load_state = LoadState::NotFound;
+  bool has_default_dependencies = true;
   bool refuses_manual_start = false;
   bool refuses_manual_stop = false;
   std::uint64_t sources_hash = 0;  ///< a hash of the texts that it could not be loaded from

@@ -36,6 +36,13 @@ std::vector<char> good_spec() {
   spec.group_count = 2;
   spec.groups = numbers({4, 33});
   spec.working_directory = text("/srv");
+  spec.root_directory = text("/srv/root");
+  spec.mount_count = 2;
+  const std::uint32_t source = text("/data");
+  spec.mounts = numbers({source, text("/mnt"), mount_read_only | mount_recursive, source, source, mount_may_be_missing});
+  spec.filter_count = 2;
+  const std::uint32_t allow = numbers({6, 0x7fff0000});
+  spec.filters = numbers({allow, 1, numbers({6, 0, 6, 0}), 2});
   spec.limits_set = 1U << 7;
   spec.stdout_index = 1;
   spec.size = static_cast<std::uint32_t>(bytes.size());
@@ -69,6 +76,22 @@ bool can_be_followed(const Exact& block) {
     }
     return true;
   };
+  for (std::uint32_t i = 0; i < spec.mount_count; ++i) {
+    SpecMount mount{};
+    const std::size_t at = std::size_t{spec.mounts} + i * sizeof mount;
+    if (at + sizeof mount > block.size) return false;
+    std::memcpy(&mount, block.bytes.get() + at, sizeof mount);
+    if (!ends(mount.source) || !ends(mount.destination) || (mount.flags & ~mount_flags_known) != 0) return false;
+  }
+  for (std::uint32_t i = 0; i < spec.filter_count; ++i) {
+    SpecFilter filter{};
+    const std::size_t at = std::size_t{spec.filters} + i * sizeof filter;
+    if (at + sizeof filter > block.size) return false;
+    std::memcpy(&filter, block.bytes.get() + at, sizeof filter);
+    if (filter.count == 0 || filter.count > spec_filter_size_max) return false;
+    if (filter.instructions + 8 * std::size_t{filter.count} > block.size) return false;
+  }
+  if (spec.root_directory != 0 && !ends(spec.root_directory)) return false;
   return ends(spec.program) && (spec.working_directory == 0 || ends(spec.working_directory)) &&
          list_ends(spec.arguments, spec.argument_count, true) && list_ends(spec.environment, spec.environment_count, true) &&
          list_ends(spec.groups, spec.group_count, false) && spec.argument_count > 0 &&
@@ -101,7 +124,7 @@ TEST(SpawnSpec, EveryCutIsNoticed) {
 TEST(SpawnSpec, WhatPointsOutsideIsRefused) {
   for (const auto change : std::initializer_list<void (*)(SpawnSpec&)>{
            [](SpawnSpec& s) { s.magic ^= 1; },
-           [](SpawnSpec& s) { s.version = 2; },
+           [](SpawnSpec& s) { s.version = 1; },
            [](SpawnSpec& s) { s.size += 1; },
            [](SpawnSpec& s) { s.program = 0; },
            [](SpawnSpec& s) { s.program = s.size; },
@@ -118,12 +141,44 @@ TEST(SpawnSpec, WhatPointsOutsideIsRefused) {
            [](SpawnSpec& s) { s.groups = s.size - 4; },
            [](SpawnSpec& s) { s.group_count = spec_groups_max + 1; },
            [](SpawnSpec& s) { s.limits_set = 1U << spec_limits; },
+           [](SpawnSpec& s) { s.flags = spec_flags_known + 1; },
+           [](SpawnSpec& s) { s.root_directory = s.size; },
+           [](SpawnSpec& s) { s.root_directory = 4; },
+           [](SpawnSpec& s) { s.mount_count = spec_mounts_max + 1; },
+           [](SpawnSpec& s) { s.mount_count = 40; },
+           [](SpawnSpec& s) { s.mounts = 0; },
+           [](SpawnSpec& s) { s.mounts += 4; },  // flags where a path should be
+           [](SpawnSpec& s) { s.mounts += 2; },
+           [](SpawnSpec& s) { s.filter_count = spec_filters_max + 1; },
+           [](SpawnSpec& s) { s.filter_count = 3; },
+           [](SpawnSpec& s) { s.filters = s.size - 4; },
+           [](SpawnSpec& s) { s.filters += 4; },  // a count where an offset should be
+           [](SpawnSpec& s) { s.filters = 8; },
            [](SpawnSpec& s) { s.stdin_index = spec_streams_max; },
            [](SpawnSpec& s) { s.stdout_index = ~0U; },
            [](SpawnSpec& s) { s.stderr_index = 0x80000000U; },
        }) {
     EXPECT_FALSE(Exact{changed(change)}.is_sound());
   }
+}
+
+TEST(SpawnSpec, AFilterHasBetweenOneAndAllInstructionsThatTheKernelTakes) {
+  for (const std::uint32_t count : {0U, spec_filter_size_max + 1, 4000U, ~0U}) {
+    std::vector<char> bytes = good_spec();
+    SpawnSpec spec;
+    std::memcpy(&spec, bytes.data(), sizeof spec);
+    std::memcpy(bytes.data() + spec.filters + 4, &count, sizeof count);
+    EXPECT_FALSE(Exact{bytes}.is_sound()) << count;
+  }
+}
+
+TEST(SpawnSpec, AMountWithUnknownFlagsIsRefused) {
+  std::vector<char> bytes = good_spec();
+  SpawnSpec spec;
+  std::memcpy(&spec, bytes.data(), sizeof spec);
+  const std::uint32_t flags = mount_flags_known + 1;
+  std::memcpy(bytes.data() + spec.mounts + 8, &flags, sizeof flags);
+  EXPECT_FALSE(Exact{bytes}.is_sound());
 }
 
 TEST(SpawnSpec, TheLastByteMustEndATextOrNoneEnds) {
@@ -176,6 +231,15 @@ TEST(SpawnSpec, ExitCodesAreThoseOfSystemdExec) {
   EXPECT_EQ(step_exit_code(Step::Stdio), 208);
   EXPECT_EQ(step_exit_code(Step::Group), 216);
   EXPECT_EQ(step_exit_code(Step::User), 217);
+  EXPECT_EQ(step_exit_code(Step::RootDirectory), 210);
+  EXPECT_EQ(step_exit_code(Step::IoScheduling), 211);
+  EXPECT_EQ(step_exit_code(Step::SecureBits), 213);
+  EXPECT_EQ(step_exit_code(Step::CpuScheduling), 214);
+  EXPECT_EQ(step_exit_code(Step::BoundingSet), 218);
+  EXPECT_EQ(step_exit_code(Step::AmbientSet), 218);
+  EXPECT_EQ(step_exit_code(Step::Namespace), 226);
+  EXPECT_EQ(step_exit_code(Step::NoNewPrivileges), 227);
+  EXPECT_EQ(step_exit_code(Step::SystemCallFilter), 228);
   for (std::uint32_t step = 1; step < static_cast<std::uint32_t>(Step::count_); ++step)
     EXPECT_NE(step_exit_code(static_cast<Step>(step)), 0);
 }

@@ -28,6 +28,19 @@ void follow(const char* bytes, std::size_t size) {
   };
   text(spec.program);
   if (spec.working_directory != 0) text(spec.working_directory);
+  if (spec.root_directory != 0) text(spec.root_directory);
+  for (std::uint32_t i = 0; i < spec.mount_count; ++i) {
+    wire::SpecMount mount{};
+    std::memcpy(&mount, bytes + spec.mounts + i * sizeof mount, sizeof mount);
+    text(mount.source);
+    text(mount.destination);
+  }
+  for (std::uint32_t i = 0; i < spec.filter_count; ++i) {
+    wire::SpecFilter filter{};
+    std::memcpy(&filter, bytes + spec.filters + i * sizeof filter, sizeof filter);
+    require(filter.count > 0 && filter.count <= wire::spec_filter_size_max &&
+            filter.instructions + std::size_t{8} * filter.count <= size);
+  }
   texts(spec.arguments, spec.argument_count);
   texts(spec.environment, spec.environment_count);
   require(spec.group_count == 0 || spec.groups + 4 * spec.group_count <= size);
