@@ -141,7 +141,7 @@ class InstanceView {
   /// Forgets a failure and the start limit's count. None: done.
   virtual std::optional<Refusal> reset_failed(std::string_view unit) = 0;
   /// Signals processes of the unit's present run. How many; or why not.
-  virtual std::variant<std::size_t, Refusal> kill(std::string_view unit, int signal, KillWhom whom) = 0;
+  virtual std::variant<std::size_t, Refusal> send_signal(std::string_view unit, int signal, KillWhom whom) = 0;
   /// The unit's files as they are now, its own first; nothing where there is none.
   [[nodiscard]] virtual std::vector<UnitText> texts(std::string_view unit) const = 0;
   /// What loading the unit, or the file at a path, would say now. Changes nothing.

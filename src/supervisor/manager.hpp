@@ -199,7 +199,7 @@ class Manager : private InstanceView {
   std::variant<core::JobId, Refusal> request_job(core::JobType type, std::string_view unit) override;
   [[nodiscard]] bool is_in_flight(core::JobId job) const override;
   std::optional<Refusal> reset_failed(std::string_view unit) override;
-  std::variant<std::size_t, Refusal> kill(std::string_view unit, int signal, KillWhom whom) override;
+  std::variant<std::size_t, Refusal> send_signal(std::string_view unit, int signal, KillWhom whom) override;
   [[nodiscard]] std::vector<UnitText> texts(std::string_view unit) const override;
   [[nodiscard]] std::vector<Finding> verify(std::string_view unit_or_path) const override;
   [[nodiscard]] std::vector<std::string_view> dependencies(std::string_view unit, bool is_reverse) const override;

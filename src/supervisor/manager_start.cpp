@@ -301,8 +301,8 @@ Result<void> Manager::open() {
   return {};
 }
 
-/// What services get of the environment that we were started with: as PID 1 all of it, else what --pass-env= names. What is about us
-/// and not about them is left out.
+/// What services get of the environment that we were started with: as PID 1 all of it, else what --pass-env= names. What is about
+/// us and not about them is left out.
 void Manager::pass_environment() {
   const auto is_ours = [](std::string_view name) {
     return name == "NOTIFY_SOCKET" || name.starts_with("LISTEN_") || name.starts_with("PERDURE_") ||

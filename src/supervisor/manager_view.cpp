@@ -214,7 +214,7 @@ std::optional<Refusal> Manager::reset_failed(std::string_view name) {
   return std::nullopt;
 }
 
-std::variant<std::size_t, Refusal> Manager::kill(std::string_view name, int signal, KillWhom whom) {
+std::variant<std::size_t, Refusal> Manager::send_signal(std::string_view name, int signal, KillWhom whom) {
   const SupervisedUnit* const unit = resolve(name);
   const Run* const run = unit == nullptr ? nullptr : unit->last_run();
   if (run == nullptr) return std::size_t{0};  // as systemctl: nobody is there, and that is no failure

@@ -162,13 +162,13 @@ Reply list_units(const InstanceView& instance, const std::string& after) {
   return {true, fmt::format("{} units", count), std::move(json).text(), true};
 }
 
-Reply kill(InstanceView& instance, const InstanceRequest& question) {
+Reply send_signal(InstanceView& instance, const InstanceRequest& question) {
   for (const std::string& unit : question.units) {
     if (!instance.unit(unit, InstanceView::Detail::Known))
       return refused({"no-such-unit", not_found(unit) + " Nothing was signalled.", unit});
   }
   for (const std::string& unit : question.units) {
-    auto done = instance.kill(unit, question.signal, question.whom);
+    auto done = instance.send_signal(unit, question.signal, question.whom);
     if (auto* const refusal = std::get_if<Refusal>(&done))
       return refused({code_of(refusal->code), std::move(refusal->message), unit});
   }
@@ -368,7 +368,7 @@ void Verbs::handle(const Request& request, base::Instant now, Answers& answers) 
     case Verb::Reload: return change(JobType::Reload, *question, now, answers);
     case Verb::TryRestart: return change(JobType::TryRestart, *question, now, answers);
     case Verb::ReloadOrRestart: return change(std::nullopt, *question, now, answers);
-    case Verb::Kill: return reply(kill(instance_, *question));
+    case Verb::Kill: return reply(send_signal(instance_, *question));
     case Verb::Cat: return reply(cat(instance_, question->units));
     case Verb::ListDependencies: return reply(list_dependencies(instance_, *question));
     case Verb::ListJobs: return reply(list_jobs(instance_));
