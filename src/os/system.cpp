@@ -25,6 +25,9 @@
 #ifndef SYS_epoll_pwait2
 #define SYS_epoll_pwait2 441
 #endif
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -38,6 +41,7 @@ static_assert(std::atomic<FaultHook>::is_always_lock_free, "the seam is used in 
 constexpr const char* call_names[] = {
     "open",
     "openat",
+    "openat2",
     "close",
     "read",
     "write",
@@ -58,6 +62,7 @@ constexpr const char* call_names[] = {
     "fstatat",
     "fchmod",
     "fchown",
+    "fchownat",
     "mkdir",
     "mkdirat",
     "rmdir",
@@ -66,6 +71,7 @@ constexpr const char* call_names[] = {
     "rename",
     "link",
     "readlink",
+    "readlinkat",
     "access",
     "statvfs",
     "chdir",
@@ -161,6 +167,18 @@ int open(const char* path, int flags, mode_t mode) noexcept {
 int openat(int dir, const char* path, int flags, mode_t mode) noexcept {
   return repeated(Call::openat, [=] { return ::openat(dir, path, flags, mode); });
 }
+int openat2(int dir, const char* path, int flags, mode_t mode, std::uint64_t resolve) noexcept {
+  constexpr int tries_max = 8;
+  struct {
+    std::uint64_t flags, mode, resolve;
+  } const how{static_cast<std::uint64_t>(flags), mode, resolve};
+  int fd = -1;
+  for (int tries = 0; tries < tries_max; ++tries) {
+    fd = repeated(Call::openat2, [&] { return static_cast<int>(::syscall(SYS_openat2, dir, path, &how, sizeof how)); });
+    if (fd >= 0 || errno != EAGAIN) break;
+  }
+  return fd;
+}
 int close(int fd) noexcept {
   // Linux frees the descriptor before it can fail, so a planned failure closes too: otherwise every fault test would leak.
   const int error = injected_fault(Call::close);
@@ -226,6 +244,9 @@ int fchmod(int fd, mode_t mode) noexcept {
 int fchown(int fd, uid_t user, gid_t group) noexcept {
   return guarded(Call::fchown, [=] { return ::fchown(fd, user, group); });
 }
+int fchownat(int dir, const char* path, uid_t user, gid_t group, int flags) noexcept {
+  return guarded(Call::fchownat, [=] { return ::fchownat(dir, path, user, group, flags); });
+}
 int mkdir(const char* path, mode_t mode) noexcept {
   return guarded(Call::mkdir, [=] { return ::mkdir(path, mode); });
 }
@@ -249,6 +270,9 @@ int link(const char* from, const char* to) noexcept {
 }
 ssize_t readlink(const char* path, char* buffer, std::size_t size) noexcept {
   return guarded(Call::readlink, [=] { return ::readlink(path, buffer, size); });
+}
+ssize_t readlinkat(int dir, const char* path, char* buffer, std::size_t size) noexcept {
+  return guarded(Call::readlinkat, [=] { return ::readlinkat(dir, path, buffer, size); });
 }
 int access(const char* path, int mode) noexcept {
   return guarded(Call::access, [=] { return ::access(path, mode); });

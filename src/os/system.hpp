@@ -34,6 +34,7 @@ namespace perdure::os {
 enum class Call : std::uint8_t {
   open,
   openat,
+  openat2,
   close,
   read,
   write,
@@ -54,6 +55,7 @@ enum class Call : std::uint8_t {
   fstatat,
   fchmod,
   fchown,
+  fchownat,
   mkdir,
   mkdirat,
   rmdir,
@@ -62,6 +64,7 @@ enum class Call : std::uint8_t {
   rename,
   link,
   readlink,
+  readlinkat,
   access,
   statvfs,
   chdir,
@@ -130,6 +133,8 @@ namespace sys {
 
 int open(const char* path, int flags, mode_t mode = 0) noexcept;             // repeats EINTR
 int openat(int dir, const char* path, int flags, mode_t mode = 0) noexcept;  // repeats EINTR
+/// Linux 5.6. `resolve`: RESOLVE_… of linux/openat2.h. Repeats EINTR, and a few times EAGAIN, which a rename on the way causes.
+int openat2(int dir, const char* path, int flags, mode_t mode, std::uint64_t resolve) noexcept;
 int close(int fd) noexcept;  // never repeats: the descriptor is gone, also when it fails, and also when a hook lets it fail
 ssize_t read(int fd, void* buffer, std::size_t size) noexcept;                      // repeats EINTR
 ssize_t write(int fd, const void* data, std::size_t size) noexcept;                 // repeats EINTR
@@ -151,6 +156,7 @@ int fstat(int fd, struct stat* status) noexcept;
 int fstatat(int dir, const char* path, struct stat* status, int flags) noexcept;
 int fchmod(int fd, mode_t mode) noexcept;
 int fchown(int fd, uid_t user, gid_t group) noexcept;
+int fchownat(int dir, const char* path, uid_t user, gid_t group, int flags) noexcept;
 int mkdir(const char* path, mode_t mode) noexcept;
 int mkdirat(int dir, const char* path, mode_t mode) noexcept;
 int rmdir(const char* path) noexcept;
@@ -159,6 +165,7 @@ int unlinkat(int dir, const char* path, int flags) noexcept;
 int rename(const char* from, const char* to) noexcept;
 int link(const char* from, const char* to) noexcept;
 ssize_t readlink(const char* path, char* buffer, std::size_t size) noexcept;
+ssize_t readlinkat(int dir, const char* path, char* buffer, std::size_t size) noexcept;
 int access(const char* path, int mode) noexcept;
 int statvfs(const char* path, struct statvfs* status) noexcept;
 int chdir(const char* path) noexcept;

@@ -103,18 +103,6 @@ struct Compilation {
   Result<void> set_sandbox();
 };
 
-/// Whom the unit runs as: User=, Group=; ours where they are not set.
-Result<User> user_of(const unit::ServiceSpec& service, const Accounts& accounts, const LaunchSurroundings& surroundings) {
-  User user{surroundings.our_uid, surroundings.our_gid, {}, "/", {}};
-  if (!service.user.empty()) {
-    PERDURE_TRY(user, accounts.user(service.user));
-  }
-  if (!service.group.empty()) {
-    PERDURE_TRY(user.gid, accounts.group(service.group));
-  }
-  return user;
-}
-
 Result<void> Compilation::set_ids(const User& user) {
   if (!changes_user() || (service.user.empty() && service.group.empty() && service.supplementary_groups.empty())) return {};
   if (surroundings.our_uid != 0) {
@@ -332,12 +320,24 @@ DirectoryBases directory_bases_of(const unit::Specifiers& machine) {
           machine.configuration_directory};
 }
 
+Result<User> user_of_unit(const unit::ServiceSpec& service, const Accounts& accounts,
+                          const LaunchSurroundings& surroundings) {
+  User user{surroundings.our_uid, surroundings.our_gid, {}, "/", {}};
+  if (!service.user.empty()) {
+    PERDURE_TRY(user, accounts.user(service.user));
+  }
+  if (!service.group.empty()) {
+    PERDURE_TRY(user.gid, accounts.group(service.group));
+  }
+  return user;
+}
+
 Result<CompiledLaunch> compile(const unit::UnitSpec& unit, const unit::ExecCommand& command, CommandRole role,
                                const Accounts& accounts, const LaunchSurroundings& surroundings,
                                std::span<const std::string> extra_environment) {
   const unit::ServiceSpec& service = unit.service;
   Compilation c{service, command, role, accounts, surroundings};
-  PERDURE_TRY(const User user, user_of(service, accounts, surroundings));
+  PERDURE_TRY(const User user, user_of_unit(service, accounts, surroundings));
   PERDURE_CHECK(c.set_ids(user));
   PERDURE_TRY(const std::vector<std::string> environment, environment_of(service, service.user.empty() ? nullptr : &user,
                                                                          surroundings, extra_environment, c.out.remarks));

@@ -90,6 +90,10 @@ Result<CompiledLaunch> compile(const unit::UnitSpec& unit, const unit::ExecComma
 /// The first command of ExecStart=.
 Result<CompiledLaunch> compile(const unit::UnitSpec& unit, const Accounts& accounts, const LaunchSurroundings& surroundings);
 
+/// Whom the unit runs as, looked up: User= and Group=, the instance's own where they are not set.
+Result<User> user_of_unit(const unit::ServiceSpec& service, const Accounts& accounts,
+                          const LaunchSurroundings& surroundings);
+
 /// Something is read, or only known, right before each spawn: environment files, $INVOCATION_ID in a command line.
 bool wants_fresh_compile(const unit::UnitSpec& unit);
 

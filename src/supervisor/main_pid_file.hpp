@@ -1,9 +1,14 @@
-// PIDFile=: which process a daemon says is its main one.
+// PIDFile=: the number that a forking service wrote down. A claim, and no more: who uses it opens a pidfd and looks whether the
+// process is in the unit's control group before believing it.
 //
-// The file is written by the service, so nothing in it is believed: the caller takes the process only where it belongs to the run.
-// Thread safety: all. Fork safe. Signal safety: none.
+// Whoever may write the file, or a link on the way to it, may name any process. So the way is walked part by part: from what
+// belongs to somebody other than root nothing is reached that belongs to a third, and the file is root's, ours, or the unit's
+// user's. It is a regular file, read to a bound, without waiting.
+// Left out: whether the process is the unit's (the manager, by its control group); waiting until the file is there.
+// Thread safety: all. Fork and signal safety: none, it allocates.
 //
-//     PERDURE_TRY(const pid_t pid, read_pid_file("/run/cron.pid"));
+//     const Result<pid_t> claim = read_pid_file(service.pid_file, owner.uid);
+//     if (!claim && (claim.error().code() == ENOENT || claim.error().code() == ENODATA)) …   // not written yet
 #pragma once
 
 #include <sys/types.h>
@@ -14,7 +19,8 @@
 
 namespace perdure::supervisor {
 
-/// The number in the file's first line, more than 1. Only a regular file of at most 64 bytes is read, and nothing is waited for.
-Result<pid_t> read_pid_file(const std::string& path);
+/// A number greater than 1. Errors: ENOENT no file; ENODATA it is empty; EAGAIN it was being replaced; EINVAL it holds no number of
+/// a process; EPERM somebody else could have written it; ELOOP, ENOTDIR, EFBIG, … as they say.
+Result<pid_t> read_pid_file(const std::string& path, uid_t unit_user);
 
 }  // namespace perdure::supervisor
