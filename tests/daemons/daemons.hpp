@@ -15,7 +15,7 @@
 
 namespace daemons_test {
 
-enum class Step { Start, Answer, Reload, Kill, Stop, StartAgain, Log };
+enum class Step { Start, User, Answer, Reload, Kill, Stop, StartAgain, Log, Recover };
 std::string_view word_of(Step step) noexcept;
 
 /// Where a step ends differently than under systemd. Where `ours` stands in what is seen, the test accepts it and prints the reason.
@@ -31,10 +31,13 @@ enum class AfterKill { Restarted, Failed };
 struct Daemon {
   std::string_view name;
   std::string_view unit;
-  std::string_view setup{};   ///< shell commands before the start: what an administrator or another service provides
-  std::string_view question;  ///< a shell command that succeeds where the daemon does its work
-  std::string_view says{};    ///< stands in its log; empty: it writes to files of its own
-  bool can_reload;
+  std::string_view setup{};    ///< shell commands before the start: what an administrator or another service provides
+  std::string_view question;   ///< a shell command that succeeds where the daemon does its work
+  std::string_view user;       ///< whose the main process is
+  std::string_view says{};     ///< stands in its log; empty: it writes to files of its own
+  bool can_reload;             ///< the unit has ExecReload=
+  std::string_view change{};   ///< shell commands that change its configuration
+  std::string_view changed{};  ///< as `question`, succeeds once the change is in use
   AfterKill after_kill;
   std::string_view result_of_kill = "success";  ///< Result= where it has failed
   std::vector<Difference> differences{};

@@ -10,6 +10,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 namespace daemons_test {
 namespace {
@@ -96,10 +97,30 @@ Room::Room(std::vector<std::string> units, RoomOptions options) {
 
 Room::~Room() = default;  // process 1 goes with its parent, and everything inside with it
 
-perdure::testing::Finished Room::shell(const std::string& command) {
-  return perdure::testing::run({"/usr/bin/nsenter", "--target=" + std::to_string(process_1_), "--mount", "--pid", "--net",
-                                "--uts", "--ipc", "/usr/bin/env", "-i", "ROOM_COMMAND=yes",
-                                "PATH=/opt/perdure:/usr/sbin:/usr/bin:/sbin:/bin", "/bin/bash", "-c", command});
+perdure::testing::Finished Room::inside(std::vector<std::string> words) {
+  std::vector<std::string> all{"/usr/bin/nsenter",
+                               "--target=" + std::to_string(process_1_),
+                               "--mount",
+                               "--pid",
+                               "--net",
+                               "--uts",
+                               "--ipc",
+                               "/usr/bin/env",
+                               "-i",
+                               "ROOM_COMMAND=yes",
+                               "PATH=/opt/perdure:/usr/sbin:/usr/bin:/sbin:/bin"};
+  all.insert(all.end(), words.begin(), words.end());
+  return perdure::testing::run(std::move(all));
+}
+
+perdure::testing::Finished Room::shell(const std::string& command) { return inside({"bash", "-c", command}); }
+
+bool Room::answers(std::string_view question, std::string* said) {
+  return eventually([&] {
+    auto reply = inside({"timeout", "3", "bash", "-c", std::string{question}});
+    if (said != nullptr) *said = std::move(reply.output);
+    return reply.status.success();
+  });
 }
 
 State Room::show(const std::string& unit) {
@@ -121,6 +142,11 @@ State Room::wait_for(const std::string& unit, const std::function<bool(const Sta
   State seen;
   static_cast<void>(eventually([&] { return is_right(seen = show(unit)); }));
   return seen;
+}
+
+std::string Room::user_of(int pid) {
+  std::string user = shell("stat -c %U /proc/" + std::to_string(pid)).output;
+  return user.substr(0, user.find('\n'));
 }
 
 void Room::end_by_force(int pid) {

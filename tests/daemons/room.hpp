@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace daemons_test {
@@ -67,9 +68,14 @@ class Room {
 
   /// Runs a shell command inside, to its end.
   perdure::testing::Finished shell(const std::string& command);
+  /// Whether the shell command succeeds sooner or later; it is asked again until then, and given up each time after 3 s. What it said
+  /// last stands in `said`.
+  bool answers(std::string_view question, std::string* said = nullptr);
   State show(const std::string& unit);
   /// Looks until `is_right`; what was seen last.
   State wait_for(const std::string& unit, const std::function<bool(const State&)>& is_right);
+  /// Whose a process inside is; empty: it is gone.
+  std::string user_of(int pid);
   /// SIGKILL to a process inside. Requires: `pid` is not that of process 1.
   void end_by_force(int pid);
   /// Who lives inside and is neither of perdure nor of the room, a line each.
@@ -83,6 +89,8 @@ class Room {
   std::string output() { return process_->output(); }
 
  private:
+  perdure::testing::Finished inside(std::vector<std::string> words);
+
   perdure::testing::TempDir scratch_{};
   Cgroup cgroup_{};
   std::unique_ptr<perdure::testing::Process> process_{};
