@@ -72,7 +72,8 @@ bool Cgroup::remove() const {
 std::string why_no_room() {
   if (daemon_root() == nullptr) return "real daemons are run by ./dev test --daemons";
   if (::geteuid() != 0) return "making a room (mounts, namespaces) needs root";
-  return "";
+  const auto tried = perdure::testing::run({"/usr/bin/unshare", "--mount", "--pid", "--net", "--fork", "/bin/true"});
+  return tried.status.success() ? "" : "namespaces cannot be made here: " + tried.output;
 }
 
 Room::Room(std::vector<std::string> units, RoomOptions options) {
