@@ -32,6 +32,11 @@ class Comparison {
       return;
     }
     answers(Step::Answer, daemon_.question);
+    const std::string missing = room_
+                                    .shell("perdure status -n 0 " + unit_ +
+                                           " | sed -n 's/.*: warning: \\(.*=\\) is not carried out yet.*/\\1/p' | xargs")
+                                    .output;
+    if (missing.size() > 1) std::printf("%s: not carried out yet: %s", unit_.c_str(), missing.c_str());
     const std::string user = room_.user_of(room_.show(unit_).main_pid);
     judge(Step::User, user == daemon_.user, user, std::string{daemon_.user});
     if (daemon_.can_reload) reload();
