@@ -65,7 +65,8 @@ bool path_is_symbolic_link(const std::string& path) {
 /// mountinfo(5): the fifth word of a line is where it is mounted.
 bool path_is_mount_point(const std::string& path) {
   if (path == "/") return true;
-  for (const std::string_view line : base::lines(text_of("/proc/self/mountinfo"))) {
+  const std::string mounts = text_of("/proc/self/mountinfo");
+  for (const std::string_view line : base::lines(mounts)) {
     const std::vector<std::string_view> word = base::words(line);
     if (word.size() > 4 && word[4] == path) return true;
   }
@@ -211,7 +212,8 @@ bool group(const std::string& wanted) {
 bool capability(const std::string& wanted) {
   const Result<std::uint64_t> set = unit::parse_capabilities(wanted);
   if (!set) return false;
-  for (std::string_view line : base::lines(text_of("/proc/self/status"))) {
+  const std::string status = text_of("/proc/self/status");
+  for (std::string_view line : base::lines(status)) {
     if (!base::remove_prefix(line, "CapBnd:")) continue;
     const std::string bits{base::trim(line)};
     return (std::strtoull(bits.c_str(), nullptr, 16) & *set) == *set;
@@ -292,7 +294,8 @@ bool os_release(const std::string& wanted) {
   return false;
 }
 bool cpu_feature(const std::string& wanted) {
-  for (std::string_view line : base::lines(text_of("/proc/cpuinfo"))) {
+  const std::string processors = text_of("/proc/cpuinfo");
+  for (std::string_view line : base::lines(processors)) {
     if (!line.starts_with("flags") && !line.starts_with("Features")) continue;
     const std::vector<std::string_view> words = base::words(line.substr(line.find(':') + 1));
     return std::find(words.begin(), words.end(), std::string_view{wanted}) != words.end();
