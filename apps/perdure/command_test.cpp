@@ -3,12 +3,16 @@
 // What people and scripts read is compared word for word with testdata/*.golden; PERDURE_UPDATE_GOLDEN=1 rewrites them: read the
 // difference before it is committed. Whatever waits for the command lets the server work meanwhile, so nothing is timed.
 #include <poll.h>
+#include <pty.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -16,11 +20,13 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "perdure/control.hpp"
 #include "perdure/testing/process.hpp"
+#include "perdure/unique_fd.hpp"
 #include "supervisor/verbs.hpp"
 #include "supervisor/verbs_testing.hpp"
 
@@ -120,6 +126,10 @@ class CommandTest : public ::testing::Test {
     for (const Request& request : requests) {
       requests_.push_back(request.json);
       if (breaks_at_ != 0 && requests_.size() == breaks_at_) return die(request, now);
+      if (const auto canned = canned_.find(request.verb); canned != canned_.end()) {
+        answers_.push_back({request.id, canned->second});
+        continue;
+      }
       verbs_->handle(request, now, answers_);
     }
     if (ends_jobs_) {
@@ -146,25 +156,36 @@ class CommandTest : public ::testing::Test {
   }
 
   /// Runs the command while the server works.
-  Said run(std::vector<std::string> words) {
-    words.insert(words.begin(), {PERDURE_PROGRAM, "--runtime-dir=" + directory.path()});
+  Said run(std::vector<std::string> words, std::vector<std::pair<int, int>> pass_fds = {}) {
+    words.insert(words.begin(), {program_, "--runtime-dir=" + directory.path()});
     Process process{words,
-                    {.env = {{"TZ", "UTC"}, {"PERDURE_COLORS", "no"}},
-                     .unset_env = {"PERDURE_RUNTIME_DIR", "PERDURE_STATE_DIR", "PERDURE_LOG_DIR"}}};
+                    {.env = {{"TZ", "UTC"}, {"PERDURE_COLORS", "no"}, {"TERM", "xterm"}},
+                     .unset_env = {"PERDURE_RUNTIME_DIR", "PERDURE_STATE_DIR", "PERDURE_LOG_DIR"},
+                     .pass_fds = std::move(pass_fds)}};
     std::optional<ExitStatus> status;
     const bool ended = perdure::testing::eventually([&] {
       work();
+      if (on_work_) on_work_();
       status = process.poll();
       return status.has_value();
     });
     return {ended && status->kind() == ExitStatus::Kind::Exited ? status->value() : -1, process.output()};
   }
 
+  /// What a unit has written, without times.
+  void put_log(const std::string& unit, const std::string& text) {
+    ::mkdir((directory / "log").c_str(), 0700);
+    ::mkdir((directory / "log/" + unit).c_str(), 0700);
+    perdure::testing::write_file(directory / "log/" + unit + "/00000001.log", text);
+  }
+
   /// As a transcript, with what changes from run to run made constant.
   void transcribe(const std::vector<std::string>& words) {
     transcript_ << "$ perdure";
     for (const std::string& word : words) transcript_ << ' ' << word;
+    const std::size_t asked = requests_.size();
     Said said = run(words);
+    for (std::size_t i = asked; i < requests_.size() && shows_requests_; ++i) transcript_ << "\n< " << requests_[i];
     for (std::size_t at; (at = said.text.find(directory.path())) != std::string::npos;)
       said.text.replace(at, directory.path().size(), "RUNTIME");
     // "… UTC; 3 years 0 months ago"
@@ -184,11 +205,15 @@ class CommandTest : public ::testing::Test {
 
   TempDir directory;
   FakeInstance instance;
+  std::string program_ = PERDURE_PROGRAM;
   std::vector<std::string> requests_{};
-  std::size_t breaks_at_ = 0;       ///< the manager dies at this request, counted from 1
-  bool dies_after_taking_ = false;  ///< … when it has taken it
+  std::map<std::string, Reply, std::less<>> canned_{};  ///< by verb: answered so, instead of by the real verbs
+  std::size_t breaks_at_ = 0;                           ///< the manager dies at this request, counted from 1
+  bool dies_after_taking_ = false;                      ///< … when it has taken it
   std::function<void()> on_death_{};
-  bool ends_jobs_ = true;  ///< a job ends in the round in which it was taken
+  std::function<void()> on_work_{};  ///< in each round
+  bool shows_requests_ = false;      ///< in the transcript
+  bool ends_jobs_ = true;            ///< a job ends in the round in which it was taken
   core::JobResult job_result_ = core::JobResult::Done;
   std::size_t ended_ = 0;
 
@@ -256,10 +281,192 @@ TEST_F(CommandTest, WhatGoesWrongIsSaidAsInTheGoldenFile) {
   transcribe({"start", "bad"});
   instance.refuse_all({Refusal::Code::ShuttingDown, ""});
   transcribe({"start", "web"});
-  transcribe({"run", "--", "sleep", "1"});
+  transcribe({"run", "--", "no-such-program", "1"});
   transcribe({"run", "/no/such.service"});
   transcribe({"logs", "-u", "web", "-o", "bogus"});
   compare("errors.golden");
+}
+
+Reply answer(bool ok, std::string text, std::string data) { return {ok, std::move(text), std::move(data), false}; }
+
+TEST_F(CommandTest, VerbsThatTheServerLearnsLaterAskAndAnswerAsInTheGoldenFile) {
+  shows_requests_ = true;
+  const std::string jobs = R"({"jobs":[{"unit":"web.service","job":7,"result":"done"}]})";
+  for (const char* verb : {"reload", "try-restart", "reload-or-restart"}) {
+    canned_[verb] = answer(true, "", jobs);
+    transcribe({verb, "web"});
+  }
+  canned_["reload"] =
+      answer(false, "cannot reload web.service: it has no ExecReload=",
+             R"({"jobs":[{"unit":"web.service","error":{"code":"bad-unit","unit":"web.service",)"
+             R"("message":"cannot reload web.service: it has no ExecReload="}}],"error":{"code":"bad-unit"}})");
+  transcribe({"reload", "web"});
+  canned_["kill"] = answer(true, "", "");
+  transcribe({"kill", "web", "db"});
+  transcribe({"kill", "web", "-s", "hup", "--kill-whom=main"});
+  canned_["kill"] = answer(false, "Unit nope.service is not loaded.", R"({"error":{"code":"no-such-unit"}})");
+  transcribe({"kill", "nope"});
+  canned_["cat"] = answer(true, "",
+                          R"({"files":[{"path":"/u/web.service","text":"[Service]\nExecStart=/bin/web\n"},)"
+                          R"({"path":"/u/web.service.d/10.conf","text":"[Service]\nNice=5"}]})");
+  transcribe({"cat", "web"});
+  canned_["cat"] = answer(true, "", R"([{"path":"/u/web.service","text":"[Unit]\n"}])");
+  transcribe({"cat", "web"});
+  canned_["cat"] = answer(false, "No files found for nope.service.", R"({"files":[],"error":{"code":"no-such-unit"}})");
+  transcribe({"cat", "nope"});
+  canned_["list-dependencies"] =
+      answer(true, "",
+             R"({"units":[{"unit":"default.target","state":"active","children":[{"unit":"web.service","state":"active",)"
+             R"("children":[{"unit":"db.service","state":"failed"}]},{"unit":"old.service","state":"inactive"}]}]})");
+  transcribe({"list-dependencies"});
+  transcribe({"list-dependencies", "default.target", "--reverse", "--all", "--plain"});
+  canned_["list-jobs"] = answer(true, "",
+                                R"({"jobs":[{"id":12,"unit":"web.service","type":"start","state":"running"},)"
+                                R"({"id":3,"unit":"db.service","type":"restart","state":"waiting"}]})");
+  canned_["cancel"] = answer(true, "", "");
+  transcribe({"list-jobs"});
+  transcribe({"list-jobs", "--no-legend"});
+  transcribe({"cancel", "12", "3"});
+  transcribe({"cancel"});
+  canned_["list-jobs"] = answer(true, "", R"({"jobs":[]})");
+  transcribe({"list-jobs"});
+  transcribe({"cancel"});
+  canned_["cancel"] = answer(false, "Job 99 does not exist.", R"({"error":{"code":"no-such-job"}})");
+  transcribe({"cancel", "99"});
+  for (const char* state : {"running", "degraded", "starting"}) {
+    canned_["is-system-running"] = answer(true, state, fmt::format(R"({{"state":"{}"}})", state));
+    transcribe({"is-system-running"});
+  }
+  canned_["is-system-running"] = answer(true, "running", R"("running")");
+  transcribe({"is-system-running", "-q"});
+  canned_["daemon-reload"] = answer(true, "", "");
+  transcribe({"daemon-reload"});
+  canned_["show-environment"] = answer(true, "", R"({"environment":["LANG=C","PATH=/usr/bin"]})");
+  transcribe({"show-environment"});
+  canned_["verify"] =
+      answer(true, "", R"({"findings":[{"path":"/u/web.service","line":3,"severity":"warning","message":"odd"}]})");
+  transcribe({"verify", "web", "/u/web.service"});
+  canned_["verify"] =
+      answer(true, "", R"({"findings":[{"path":"/u/web.service","line":0,"severity":"error","message":"no ExecStart="}]})");
+  transcribe({"verify", "web"});
+  canned_["exit"] = answer(true, "", "");
+  transcribe({"exit", "--no-block", "3"});
+  canned_.clear();
+  transcribe({"kill", "web"});
+  transcribe({"daemon-reload"});
+  compare("reserved_verbs.golden");
+}
+
+TEST_F(CommandTest, WhatWasMeantIsGuessedFromWhatTheInstanceKnows) {
+  EXPECT_EQ(run({"status", "wbe"}).text, "Unit wbe.service could not be found. Did you mean web.service?\n");
+  EXPECT_EQ(run({"start", "mial"}).text,
+            "perdure: cannot start mial.service: Unit mial.service not found; nothing was changed; see \"perdure list-units "
+            "--all\"; did you mean mail.service?\n");
+}
+
+TEST_F(CommandTest, ASignalIsNotSentASecondTimeWhenTheManagerDies) {
+  breaks_at_ = 1;
+  const Said said = run({"kill", "web"});
+  EXPECT_EQ(said.code, 1);
+  EXPECT_EQ(
+      said.text,
+      "perdure: the instance's manager ended meanwhile; whether it has carried out kill is not known, and it was not asked "
+      "again\n");
+  EXPECT_THAT(requests_, SizeIs(1));
+}
+
+TEST_F(CommandTest, AReloadIsAskedForAgainWhenTheManagerDies) {
+  canned_["reload"] = answer(true, "", R"({"jobs":[{"unit":"web.service","job":7,"result":"done"}]})");
+  breaks_at_ = 1;
+  EXPECT_EQ(run({"reload", "web"}).code, 0);
+  EXPECT_THAT(requests_, SizeIs(2));
+}
+
+TEST_F(CommandTest, WhereNobodyRunsTheSystemIsOffline) {
+  const auto finished = perdure::testing::run({PERDURE_PROGRAM, "--runtime-dir=" + directory / "none", "is-system-running"});
+  EXPECT_EQ(finished.status.value(), 1);
+  EXPECT_EQ(finished.output, "offline\n");
+}
+
+TEST_F(CommandTest, UnderTheNamesOfSystemdsCommandsItSpeaksAsThese) {
+  for (const char* name : {"systemctl", "journalctl"}) ASSERT_EQ(::symlink(PERDURE_PROGRAM, (directory / name).c_str()), 0);
+  program_ = directory / "systemctl";
+  EXPECT_EQ(run({"is-active", "--quiet", "web"}).code, 0);
+  EXPECT_EQ(run({"--no-pager", "show", "-P", "MainPID", "web"}).text, "2000000000\n");
+  EXPECT_EQ(run({"restart", "--no-ask-password", "web"}).text, "");
+  EXPECT_THAT(run({"enable", "web"}).text, HasSubstr("perdure: unknown verb enable; as systemctl, perdure has: cancel cat"));
+  EXPECT_THAT(run({"--help"}).text, HasSubstr("Usage: systemctl [OPTIONS] VERB"));
+  EXPECT_EQ(run({"-t", "target", "--no-legend"}).text, "");
+  EXPECT_THAT(run({"-t", "service", "--no-legend"}).text, HasSubstr("web.service"));
+  put_log("web.service", "hello\n");
+  program_ = directory / "journalctl";
+  EXPECT_EQ(run({"-u", "web", "-o", "cat", "--no-pager", "--log-dir=" + directory / "log"}).text, "hello\n");
+  EXPECT_THAT(run({"--help"}).text, HasSubstr("Usage: journalctl [OPTIONS]"));
+}
+
+TEST_F(CommandTest, LogsOfSeveralUnitsAreShownAndWrongNamesAreMentioned) {
+  put_log("web.service", "<4>careful\nfine\n");
+  put_log("db.service", "ready\n");
+  const std::string logs = "--log-dir=" + directory / "log";
+  EXPECT_EQ(run({logs, "logs", "web", "-o", "cat"}).text, "careful\nfine\n");
+  EXPECT_EQ(run({logs, "logs", "-o", "cat"}).text, "ready\ncareful\nfine\n");
+  EXPECT_EQ(run({logs, "logs", "w*", "-p", "warning", "-o", "cat"}).text, "careful\n");
+  EXPECT_EQ(run({logs, "logs", "-t", "db", "-o", "cat"}).text, "ready\n");
+  EXPECT_EQ(run({logs, "logs", "-r", "-n1", "-u", "web", "-o", "cat"}).text, "fine\n");
+  const Said wrong = run({logs, "logs", "wbe"});
+  EXPECT_EQ(wrong.code, 0);
+  EXPECT_THAT(wrong.text, HasSubstr("perdure: wbe.service has no log; did you mean web.service?\n"));
+  EXPECT_THAT(wrong.text, HasSubstr("-- No entries --\n"));
+  EXPECT_EQ(run({logs, "logs", "web", "--since", "soon"}).code, 1);
+  EXPECT_THAT(run({logs, "logs", "web", "-p", "loud"}).text, HasSubstr("\"loud\" is no priority; they are emerg,"));
+  EXPECT_THAT(run({logs, "logs", "--since", "now", "--until", "-1h"}).text, HasSubstr("--since is later than --until"));
+}
+
+TEST_F(CommandTest, AnImportWritesAllUnitsOrNone) {
+  const std::string conf = directory / "s.conf", out = directory / "units";
+  perdure::testing::write_file(conf, "[supervisord]\n[program:x]\ncommand=/bin/x\n[program:y]\ncommand=/bin/y\n");
+  const Said first = run({"import", "supervisord", conf, "--output", out});
+  EXPECT_EQ(first.code, 0);
+  EXPECT_EQ(first.text, out + "/x.service\n" + out + "/y.service\n");
+  EXPECT_THAT(perdure::testing::read_file(out + "/x.service").value_or(""), HasSubstr("ExecStart=/bin/x\n"));
+  ASSERT_EQ(::unlink((out + "/y.service").c_str()), 0);
+  const Said again = run({"import", "supervisord", conf, "--output", out});
+  EXPECT_EQ(again.code, 1);
+  EXPECT_EQ(again.text, "perdure: " + out +
+                            " has x.service already; nothing was written; --force replaces what is there, "
+                            "--output=DIR writes elsewhere\n");
+  EXPECT_FALSE(perdure::testing::read_file(out + "/y.service"));
+  perdure::testing::write_file(conf, "[supervisord]\n[program:x]\ncommand=/bin/x\numask=x\n");
+  const Said wrong = run({"import", "supervisord", conf, "--force", "--output", out});
+  EXPECT_EQ(wrong.code, 1);
+  EXPECT_EQ(wrong.text, "perdure: " + conf + ":4: umask wants an octal number, not \"x\"\nperdure: " + conf +
+                            " cannot be imported; nothing was written\n");
+  perdure::testing::write_file(conf, "[supervisord]\n[program:x]\ncommand=/bin/new\n");
+  EXPECT_EQ(run({"import", "supervisord", conf, "--force", "--output", out}).code, 0);
+  EXPECT_THAT(perdure::testing::read_file(out + "/x.service").value_or(""), HasSubstr("ExecStart=/bin/new\n"));
+}
+
+TEST_F(CommandTest, ALongStartShowsProgressOnATerminalOnly) {
+  ends_jobs_ = false;
+  int terminal = -1, own = -1;
+  ASSERT_EQ(::openpty(&terminal, &own, nullptr, nullptr, nullptr), 0);
+  UniqueFd here{terminal}, there{own};
+  std::string shown;
+  const auto begin = std::chrono::steady_clock::now();
+  on_work_ = [&] {
+    pollfd one{here.get(), POLLIN, 0};
+    std::array<char, 256> bytes{};
+    while (::poll(&one, 1, 0) > 0 && (one.revents & POLLIN) != 0) {
+      const ssize_t got = ::read(here.get(), bytes.data(), bytes.size());
+      if (got <= 0) break;
+      shown.append(bytes.data(), static_cast<std::size_t>(got));
+    }
+    if (shown.find("(2s)") != std::string::npos) ends_jobs_ = true;
+  };
+  EXPECT_EQ(run({"start", "web", "db"}, {{there.get(), 2}}).code, 0);
+  on_work_();
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds{1990});
+  EXPECT_EQ(shown, "\r⠹ starting web.service and 1 more (2s); Ctrl-C stops the waiting only\x1b[K\r\x1b[K");
 }
 
 TEST_F(CommandTest, NobodyToAskIsSaidWithWhatToDo) {
@@ -448,6 +655,22 @@ TEST_F(RunTest, TheKeeperGetsItsDescriptorsAndArguments) {
               HasSubstr(programs / "perdure-keeper\n" + programs / "perdure-executor\n" + programs / "perdure-manager\n" +
                         run + "/lock\n" + run + "/state/lock\n" + run + "/log/lock\n"));
   EXPECT_THAT(process.output(), HasSubstr("[]\n"));
+}
+
+TEST_F(RunTest, ACommandIsRunAsAUnitThatIsWrittenForIt) {
+  program("perdure-keeper", "echo \"$@\"\n");
+  program("perdure-executor", "");
+  program("perdure-manager", "");
+  const auto finished =
+      perdure::testing::run({PERDURE_PROGRAM, "--runtime-dir=" + directory / "run", "run", "--console=prefix",
+                             "--unit-path=" + directory.path(), "--", "sh", "-c", "echo $HOME"},
+                            options());
+  EXPECT_TRUE(finished.status.success()) << finished.output;
+  EXPECT_THAT(finished.output, HasSubstr(" --console=prefix -- " + directory / "run/transient/sh.service" + "\n"));
+  const auto unit = perdure::testing::read_file(directory / "run/transient/sh.service");
+  ASSERT_TRUE(unit);
+  EXPECT_THAT(*unit, HasSubstr("/sh -c \"echo $$HOME\"\nWorkingDirectory=/"));
+  EXPECT_THAT(*unit, HasSubstr("Restart=no\n\n[X-Perdure]\nEssential=yes\n"));
 }
 
 TEST_F(RunTest, TheLockGoesAlongWithTheKeeper) {

@@ -37,6 +37,7 @@ bool has_broken(const Error& error) { return error.code() == ECONNRESET || error
 
 const Json& array_of(const Json& object, const char* name) {
   static const Json none = Json::array();
+  if (!object.is_object()) return none;
   const auto member = object.find(name);
   return member != object.end() && member->is_array() ? *member : none;
 }
@@ -47,9 +48,14 @@ Error strange_answer(const Json& request) {
 }
 
 /// Who was refused as a whole has an error and nothing else.
-Result<void> check_taken(const Answer& answer) {
-  if (answer.ok || !answer.data.contains("error") || answer.data.contains("units") || answer.data.contains("jobs"))
-    return {};
+Result<void> check_taken(const Json& request, const Answer& answer) {
+  const auto has = [&](const char* name) { return answer.data.contains(name); };
+  if (answer.ok || has("units") || has("jobs") || has("files") || has("findings")) return {};
+  if (has("error") && text_of(answer.data["error"], "code") == "unknown-verb") {
+    return Error{
+        fmt::format("this instance does not know {}; it is of another version than this command, and nothing was done",
+                    request.value("verb", "?"))};
+  }
   return Error{answer.text};
 }
 
@@ -82,11 +88,13 @@ Happened has_been_started(const LastRun& before, const LastRun& now) {
 }  // namespace
 
 std::string text_of(const Json& object, const char* name) {
+  if (!object.is_object()) return {};
   const auto member = object.find(name);
   return member != object.end() && member->is_string() ? member->get<std::string>() : std::string{};
 }
 
 std::uint64_t number_of(const Json& object, const char* name) {
+  if (!object.is_object()) return 0;
   const auto member = object.find(name);
   return member != object.end() && member->is_number_integer() ? member->get<std::uint64_t>() : 0;
 }
@@ -133,7 +141,7 @@ Result<Answer> Instance::ask_once(const Json& request, milliseconds within) {
   if (!reply) return std::move(reply).error();
   Answer answer{reply->ok, std::move(reply->message), Json::object()};
   if (!reply->json.empty()) answer.data = Json::parse(reply->json, nullptr, false);
-  if (!answer.data.is_object()) return strange_answer(request);
+  if (answer.data.is_discarded()) return strange_answer(request);
   return answer;
 }
 
@@ -142,12 +150,25 @@ Result<Answer> Instance::ask(const Json& request) {
   for (int attempt = 1;; ++attempt) {
     auto answer = ask_once(request, waits ? job_answer_within : answer_within);
     if (answer) {
-      PERDURE_CHECK(check_taken(*answer));
+      PERDURE_CHECK(check_taken(request, *answer));
       return answer;
     }
     if (!has_broken(answer.error()) || attempt == attempts_max) return answer;
     PERDURE_CHECK(connect_again(answer.error()));
   }
+}
+
+Result<Answer> Instance::tell(const Json& request) {
+  auto answer = ask_once(request, answer_within);
+  if (!answer && has_broken(answer.error())) {
+    return Error{
+        fmt::format("the instance's manager ended meanwhile; whether it has carried out {} is not known, and it was not "
+                    "asked again",
+                    request.value("verb", "?")),
+        answer.error().code()};
+  }
+  if (answer) PERDURE_CHECK(check_taken(request, *answer));
+  return answer;
 }
 
 Result<std::vector<Json>> Instance::units(const std::vector<std::string>& names,
@@ -194,8 +215,8 @@ Result<void> Instance::request_jobs(std::string_view verb, std::vector<JobEnd>& 
       for (const JobEnd* end : open) of.push_back(end->unit);
       return of;
     };
-    // To stop twice is to stop; to start twice may be two runs.
-    const bool counts_runs = verb != "stop";
+    // To stop twice is to stop, and to reload twice is to reload; to start twice may be two runs.
+    const bool counts_runs = verb != "stop" && verb != "reload";
     std::map<std::string, LastRun> before;
     if (counts_runs) {
       PERDURE_TRY(const auto known, units(names(), run_properties));
@@ -205,7 +226,7 @@ Result<void> Instance::request_jobs(std::string_view verb, std::vector<JobEnd>& 
       const Json request{{"verb", verb}, {"units", names()}, {"wait", false}};
       auto answer = ask_once(request, answer_within);
       if (answer) {
-        PERDURE_CHECK(check_taken(*answer));
+        PERDURE_CHECK(check_taken(request, *answer));
         const Json& jobs = array_of(answer->data, "jobs");
         if (jobs.size() != open.size()) return strange_answer(request);
         for (std::size_t i = 0; i < open.size(); ++i) {

@@ -36,7 +36,7 @@ inline constexpr std::chrono::seconds job_answer_within{40};
 struct Answer {
   bool ok = true;
   std::string text{};
-  Json data = Json::object();
+  Json data = Json::object();  ///< of the older verbs always an object
 };
 
 /// A member of an object that the instance sent; empty or 0 where it is missing or something else.
@@ -62,7 +62,9 @@ class Instance {
 
   /// Asks; asks again where the connection breaks. Requires: asking twice does no harm.
   Result<Answer> ask(const Json& request);
-  /// start, stop or restart. One entry per unit, in their order.
+  /// Says something that must not be said twice: where the connection breaks, that is the error.
+  Result<Answer> tell(const Json& request);
+  /// A verb that makes a job for each unit: start, stop, restart, reload, …. One entry per unit, in their order.
   /// On failure: the instance is gone; jobs it has taken may have been carried out.
   Result<std::vector<JobEnd>> change(std::string_view verb, const std::vector<std::string>& units, Wait wait);
   /// The properties named, of these units, in their order; unknown ones have LoadState not-found.

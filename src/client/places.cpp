@@ -88,14 +88,21 @@ Surroundings Surroundings::of_this_process() {
 
 Result<Places> places_for(const Arguments& arguments, const Surroundings& surroundings) {
   Places places;
+  if (arguments.scope == Scope::User && surroundings.user == 0)
+    return Error{
+        "--user means the instance of an ordinary user, and this is root; name it by --runtime-dir; nothing was done"};
+  if (arguments.scope == Scope::System && surroundings.user != 0 && arguments.verb == Verb::Run)
+    return Error{"--system means the instance of root, who alone can run it; nothing was done"};
+  Surroundings as = surroundings;
+  if (arguments.scope == Scope::System) as.user = 0;
   const auto runtime = named(arguments.runtime_dir, surroundings.runtime_dir);
   const auto state = named(arguments.state_dir, surroundings.state_dir);
   const auto log = named(arguments.log_dir, surroundings.log_dir);
 
-  PERDURE_TRY(places.runtime, runtime ? directory(*runtime) : default_runtime(surroundings));
+  PERDURE_TRY(places.runtime, runtime ? directory(*runtime) : default_runtime(as));
   if (state || !runtime) {
     // Only `run` writes there: that a user has no home is no reason to refuse the other verbs.
-    auto found = state ? directory(*state) : default_state(surroundings);
+    auto found = state ? directory(*state) : default_state(as);
     if (!found && arguments.verb == Verb::Run) return std::move(found).error();
     places.state = found ? *std::move(found) : places.runtime + "/state";
   } else {
@@ -107,7 +114,7 @@ Result<Places> places_for(const Arguments& arguments, const Surroundings& surrou
   } else if (runtime) {
     places.log = places.runtime + "/log";
   } else {
-    places.log = surroundings.user == 0 ? "/var/log/perdure" : places.state + "/log";
+    places.log = as.user == 0 ? "/var/log/perdure" : places.state + "/log";
   }
 
   places.unit_path_was_named = !arguments.unit_path.empty();
@@ -115,7 +122,7 @@ Result<Places> places_for(const Arguments& arguments, const Surroundings& surrou
     PERDURE_TRY(std::string absolute, directory(path));
     places.unit_path.push_back(std::move(absolute));
   }
-  if (!places.unit_path_was_named) places.unit_path = default_unit_path(surroundings);
+  if (!places.unit_path_was_named) places.unit_path = default_unit_path(as);
   if (arguments.cgroup_root) {
     PERDURE_TRY(places.cgroup_root, directory(*arguments.cgroup_root));
   }

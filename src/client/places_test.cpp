@@ -50,6 +50,16 @@ TEST(Places, OfAUserAreBelowTheXdgDirectories) {
                           "/home/u/.local/share/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user"));
 }
 
+TEST(Places, TheOptionsOfSystemctlNameRootsInstanceOrAUsers) {
+  const Surroundings user{.home = "/home/u", .tmpdir = "/tmp", .user = 4'000'000'000}, root{.user = 0};
+  const Places system = places({.scope = Scope::System}, user);
+  EXPECT_EQ(system.runtime, "/run/perdure");
+  EXPECT_EQ(system.log, "/var/log/perdure");
+  EXPECT_EQ(places({.runtime_dir = "/r", .scope = Scope::System}, user).runtime, "/r");
+  EXPECT_FALSE(places_for({.scope = Scope::User}, root)) << "root's own would be another one than meant";
+  EXPECT_FALSE(places_for({.verb = Verb::Run, .scope = Scope::System}, user));
+}
+
 TEST(Places, AnEmptyNameIsNoDirectory) {
   const auto refused = places_for({.runtime_dir = ""}, {.user = 0});
   ASSERT_FALSE(refused);

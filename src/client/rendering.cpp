@@ -186,9 +186,85 @@ std::string unit_table(const std::vector<Json>& units, const ListOptions& option
   return text;
 }
 
+std::string job_table(const Json& jobs, const ListOptions& options, const Style& style) {
+  constexpr std::size_t columns = 4;
+  constexpr std::array<std::string_view, columns> titles{"JOB", "UNIT", "TYPE", "STATE"};
+  if (jobs.empty()) return options.no_legend ? "" : "No jobs running.\n";
+  std::vector<std::array<std::string, columns>> rows;
+  std::array<std::size_t, columns> widths{};
+  for (std::size_t i = 0; i < columns; ++i) widths[i] = options.no_legend ? 0 : titles[i].size();
+  for (const Json& job : jobs) {
+    rows.push_back({std::to_string(number_of(job, "id")), base::escape(text_of(job, "unit")),
+                    base::escape(text_of(job, "type")), base::escape(text_of(job, "state"))});
+    for (std::size_t i = 0; i < columns; ++i) widths[i] = std::max(widths[i], rows.back()[i].size());
+  }
+  std::string text;
+  if (!options.no_legend) {
+    const std::string header =
+        fmt::format("{:<{}} {:<{}} {:<{}} {}", titles[0], widths[0], titles[1], widths[1], titles[2], widths[2], titles[3]);
+    text += style.has_colours() ? fmt::format("\x1b[0;4m{}\x1b[0m\n", header) : header + '\n';
+  }
+  for (const auto& row : rows)
+    text += fmt::format("{:>{}} {:<{}} {:<{}} {}\n", row[0], widths[0], row[1], widths[1], row[2], widths[2], row[3]);
+  if (!options.no_legend)
+    text += fmt::format(
+        "\n{}\n", style.paint(Colour::Bold, fmt::format("{} job{} listed.", rows.size(), rows.size() == 1 ? "" : "s")));
+  return text;
+}
+
+std::string file_texts(const Json& files, const Style& style) {
+  std::string text;
+  for (const Json& file : files) {
+    if (!text.empty()) text += '\n';
+    text += style.paint(Colour::Bold, "# " + base::escape(text_of(file, "path"))) + '\n';
+    // Line by line: what stands in a file must not drive a terminal.
+    const std::string content = text_of(file, "text");
+    for (const std::string_view line : base::lines(content)) {
+      const auto parts = base::split(line, '\t');
+      for (std::size_t at = 0; at < parts.size(); ++at) text += (at == 0 ? "" : "\t") + base::escape(parts[at]);
+      text += '\n';
+    }
+  }
+  return text;
+}
+
+namespace {
+
+/// Deeper trees are cut: the instance says each unit once, but who speaks may be of another version.
+constexpr std::size_t depth_max = 64;
+
+/// `stem`: what stands before the children of this unit.
+void add_children(std::string& text, const Json& unit, std::string stem, bool is_plain, const Style& style,
+                  std::size_t depth) {
+  const auto children = unit.is_object() ? unit.find("children") : unit.end();
+  if (children == unit.end() || !children->is_array() || depth == depth_max) return;
+  for (std::size_t i = 0; i < children->size(); ++i) {
+    const Json& child = (*children)[i];
+    const bool is_last = i + 1 == children->size();
+    if (!is_plain) {
+      const Look look = look_of(text_of(child, "state"));
+      text += style.paint(look.colour, look.mark) + ' ';
+    }
+    text += fmt::format("{}{}{}\n", stem, is_plain ? "  " : is_last ? "└─" : "├─", base::escape(text_of(child, "unit")));
+    add_children(text, child, stem + (is_plain || is_last ? "  " : "│ "), is_plain, style, depth + 1);
+  }
+}
+
+}  // namespace
+
+std::string dependency_tree(const Json& roots, bool is_plain, const Style& style) {
+  std::string text;
+  for (const Json& root : roots) {
+    if (!text.empty()) text += '\n';
+    text += base::escape(text_of(root, "unit")) + '\n';
+    add_children(text, root, "", is_plain, style, 0);
+  }
+  return text;
+}
+
 std::string job_failure(std::string_view verb, const Json& unit, std::string_view result) {
   const std::string id = base::escape(text_of(unit, "Id")), why = text_of(unit, "Result"), how = ending(unit);
-  const std::string_view done = verb == "stop" ? "stop" : "start";
+  const std::string_view done = verb == "stop" ? "stop" : verb == "reload" ? "reload" : "start";
   std::string text = fmt::format("{} did not {}: ", id, done);
   if (result == "unseen")
     text = fmt::format("whether {} was started is not known, for the manager ended meanwhile; it was not asked again: ", id);

@@ -35,6 +35,13 @@ struct ListOptions {
 };
 std::string unit_table(const std::vector<Json>& units, const ListOptions& options, const Style& style);
 
+/// JOB UNIT TYPE STATE.
+std::string job_table(const Json& jobs, const ListOptions& options, const Style& style);
+/// The files of units, each below a line with its path.
+std::string file_texts(const Json& files, const Style& style);
+/// Nested {unit, state, children}, as `systemctl list-dependencies` draws them; plain: by indentation only.
+std::string dependency_tree(const Json& roots, bool is_plain, const Style& style);
+
 /// One line that says why a unit's start (`verb`) did not work: "web.service did not start: …".
 std::string job_failure(std::string_view verb, const Json& unit, std::string_view result);
 

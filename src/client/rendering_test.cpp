@@ -108,5 +108,25 @@ TEST(Rendering, AnswersOfAnotherShapeDoNotHurt) {
   EXPECT_THAT(instance_block(strange, plain, 0), HasSubstr("0 loaded"));
 }
 
+TEST(Rendering, ATreeIsDrawnAsSystemctlDrawsIt) {
+  const Json leaf{{"unit", "db.service"}, {"state", "active"}, {"children", Json::array()}};
+  const Json inner{
+      {"unit", "base.target"}, {"state", "inactive"}, {"children", {leaf, {{"unit", "x.service"}, {"state", "failed"}}}}};
+  const Json root{{"unit", "default.target"}, {"state", "active"}, {"children", {inner, leaf}}};
+  EXPECT_EQ(dependency_tree(Json::array({root}), false, plain),
+            "default.target\n○ ├─base.target\n● │ ├─db.service\n× │ └─x.service\n● └─db.service\n");
+  EXPECT_EQ(dependency_tree(Json::array({root}), true, plain),
+            "default.target\n  base.target\n    db.service\n    x.service\n  db.service\n");
+  EXPECT_EQ(dependency_tree(Json::array({7, "x"}), false, plain), "\n\n\n") << "whatever it is, it is no crash";
+  EXPECT_THAT(dependency_tree(Json::array({root}), false, Style{true}), HasSubstr("\x1b[0;1;31m×\x1b[0m │ └─x.service\n"));
+}
+
+TEST(Rendering, FilesAreShownBelowTheirPathsAndObeyNobody) {
+  const Json files = Json::array({{{"path", "/u/a.service"}, {"text", "[Service]\nExecStart=/bin/x\t\x1b[2J\n"}},
+                                  {{"path", "/u/a.service.d/b.conf"}, {"text", "[Unit]"}}});
+  EXPECT_EQ(file_texts(files, plain),
+            "# /u/a.service\n[Service]\nExecStart=/bin/x\t\\x1b[2J\n\n# /u/a.service.d/b.conf\n[Unit]\n");
+}
+
 }  // namespace
 }  // namespace perdure::client

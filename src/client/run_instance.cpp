@@ -32,6 +32,8 @@ constexpr std::size_t socket_path_max = sizeof(sockaddr_un::sun_path) - 1;
 /// Longer than any name of a file that we make in the runtime directory ("/control.sock", and room for a temporary name).
 constexpr std::size_t runtime_name_max = 24;
 constexpr std::size_t directories_deep_max = 128;
+/// Where programs are looked for without $PATH: execvp(3).
+constexpr std::string_view default_search_path = "/usr/local/bin:/usr/bin:/bin";
 
 // --- what to run ------------------------------------------------------------------------------------------------------------
 
@@ -55,6 +57,10 @@ Result<std::string> unit_file(std::string_view word) {
   }
   return path;
 }
+
+std::string target_name(const std::string& word) { return word + (word.ends_with(".target") ? "" : ".target"); }
+
+std::string transient_directory(const Places& places) { return places.runtime + "/transient"; }
 
 bool is_directory(const std::string& path) {
   struct stat status {};
@@ -227,6 +233,7 @@ Result<void> start(const Arguments& arguments, const Places& places) {
   PERDURE_TRY(const Program keeper, find_program(directories, "perdure-keeper"));
   PERDURE_TRY(const Program executor, find_program(directories, "perdure-executor"));
   PERDURE_TRY(const Program manager, find_program(directories, "perdure-manager"));
+  PERDURE_CHECK(write_transient_unit(plan, places));
   return become_keeper(keeper, executor, manager, lock, locks, keeper_arguments(plan, places));
 }
 
@@ -237,16 +244,29 @@ Machine Machine::of_this_process() {
 }
 
 Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const Machine& machine) {
+  RunPlan plan;
+  if (arguments.console) plan.options.push_back("--console=" + *arguments.console);
+  for (const std::string& pattern : arguments.pass_env) plan.options.push_back("--pass-env=" + pattern);
+  if (arguments.isolation) plan.options.push_back("--isolation=" + *arguments.isolation);
   if (arguments.has_command) {
-    return Error{
-        "run -- COMMAND is not part of this version; write it as ExecStart= into a unit file, and run that; "
-        "nothing was started"};
+    const char* const search_path = std::getenv("PATH");
+    PERDURE_TRY(const std::string here, os::absolute_path("."));
+    auto unit = transient_unit(arguments.words, search_path == nullptr ? default_search_path : search_path,
+                               std::string_view{here}.substr(0, std::max<std::size_t>(here.size() - 2, 1)));
+    if (!unit) return std::move(unit).error().with_advice("nothing was started");
+    plan.transient = *std::move(unit);
+    plan.units.push_back(transient_directory(places) + '/' + plan.transient->name);
+    plan.unit_path = places.unit_path;
+    if (arguments.target) plan.units.push_back(target_name(*arguments.target));
+    for (const std::string& path : plan.unit_path) {
+      if (places.unit_path_was_named) PERDURE_CHECK(check_unit_directory(path));
+    }
+    return plan;
   }
   if (arguments.words.size() > run_words_max) {
     return Error{
         fmt::format("run takes at most {} units; name a directory of them instead; nothing was started", run_words_max)};
   }
-  RunPlan plan;
   std::set<std::string, std::less<>> seen;
   const auto add_unit = [&](std::string unit) {
     if (seen.insert(unit).second) plan.units.push_back(std::move(unit));
@@ -271,7 +291,7 @@ Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const
       add_unit(std::move(path));
     }
   }
-  if (arguments.target) add_unit(*arguments.target + (arguments.target->ends_with(".target") ? "" : ".target"));
+  if (arguments.target) add_unit(target_name(*arguments.target));
   if (plan.units.empty() && !has_named_path && !machine.is_pid_1) return nothing_to_run(machine);
   for (const std::string& path : plan.unit_path) PERDURE_CHECK(check_unit_directory(path));
   if (!has_named_path) plan.unit_path = places.unit_path;
@@ -291,11 +311,19 @@ Result<void> prepare_directories(const Places& places) {
   return prepare_directory(places.log, log_mode);
 }
 
+Result<void> write_transient_unit(const RunPlan& plan, const Places& places) {
+  if (!plan.transient) return {};
+  PERDURE_CHECK(prepare_directory(transient_directory(places), state_mode));
+  // A command may hold what others must not read.
+  return os::write_file_atomically(transient_directory(places) + '/' + plan.transient->name, plan.transient->text, 0600);
+}
+
 std::vector<std::string> keeper_arguments(const RunPlan& plan, const Places& places) {
   std::vector<std::string> words{"perdure-keeper", "--runtime-dir=" + places.runtime, "--state-dir=" + places.state,
                                  "--log-dir=" + places.log};
   for (const std::string& path : plan.unit_path) words.push_back("--unit-path=" + path);
   if (!places.cgroup_root.empty()) words.push_back("--cgroup-root=" + places.cgroup_root);
+  words.insert(words.end(), plan.options.begin(), plan.options.end());
   words.emplace_back("--");
   words.insert(words.end(), plan.units.begin(), plan.units.end());
   return words;

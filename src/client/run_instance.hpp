@@ -4,17 +4,20 @@
 // programs, and replaces itself by the keeper, whose pid it thereby gives away: a lock belongs to the open file and goes along.
 // The keeper finds: 3 its own binary, 4 the executor's, 5 the manager's, 6 the instance's lock, 7 and 8 those of the state and log
 // directories, where these are directories of their own; nothing else above 2; 0–2 open.
-// Its arguments: "perdure-keeper", the options of the places, "--", then UNITs: names, or absolute paths of unit files.
+// Its arguments: "perdure-keeper", the options of the places, what was said of --console=, --pass-env= and --isolation=, "--", then
+// UNITs: names, or absolute paths of unit files. The unit of `run -- COMMAND` is written to RUNTIME/transient/NAME.service.
 // Left out: everything about units. Requires one thread. Fork and signal safety: none.
 //
 //     return client::run_instance(*arguments, *places);      // comes back only where it failed
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "client/arguments.hpp"
 #include "client/places.hpp"
+#include "client/unit_text.hpp"
 #include "perdure/result.hpp"
 
 namespace perdure::client {
@@ -31,7 +34,9 @@ inline constexpr std::size_t run_words_max = 4'096;
 struct RunPlan {
   std::vector<std::string>
       units{};  ///< names, or absolute paths of unit files, each once; empty: what the unit path enables
-  std::vector<std::string> unit_path{};  ///< absolute
+  std::vector<std::string> unit_path{};      ///< absolute
+  std::vector<std::string> options{};        ///< for the manager: "--console=prefix", …
+  std::optional<TransientUnit> transient{};  ///< of a command; its path stands in `units`
 };
 /// Whether an init that runs this machine is known to be there, and whether we are it.
 struct Machine {
@@ -41,6 +46,9 @@ struct Machine {
 };
 /// On failure: one line; nothing was made.
 Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const Machine& machine);
+
+/// Writes the unit of a command where the plan says. Requires: the runtime directory is ours.
+Result<void> write_transient_unit(const RunPlan& plan, const Places& places);
 
 /// Makes the three directories where they are missing (parents, too), and refuses one that others may write in.
 Result<void> prepare_directories(const Places& places);

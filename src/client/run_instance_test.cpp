@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "os/file.hpp"
 #include "os/scratch_directory.hpp"
 
 namespace perdure::client {
@@ -64,7 +65,9 @@ TEST(RunInstance, WhatCannotBeRunIsNamed) {
   EXPECT_THAT(refusal({.words = {directory / "notes.txt"}}), HasSubstr("a unit file's name ends in .service"));
   EXPECT_THAT(refusal({.words = {"/dev/null"}}), HasSubstr("neither a unit file nor a directory"));
   EXPECT_THAT(refusal({.words = {"web*"}}), HasSubstr("patterns mean units that an instance knows already"));
-  EXPECT_THAT(refusal({.words = {"sleep", "5"}, .has_command = true}), HasSubstr("not part of this version"));
+  EXPECT_THAT(
+      refusal({.words = {"no-such-program", "5"}, .has_command = true}),
+      HasSubstr("cannot run \"no-such-program\": no directory of PATH has such a program (ENOENT); nothing was started"));
 }
 
 TEST(RunInstance, AUnitPathThatIsNotThereIsRefused) {
@@ -110,6 +113,28 @@ TEST(RunInstance, ARuntimeDirectoryWithoutRoomForASocketsNameIsRefused) {
   const auto refused = prepare_directories({.runtime = "/tmp/" + std::string(90, 'x'), .state = "/s", .log = "/l"});
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message(), HasSubstr("its path has 95 bytes, and 83 is the most"));
+}
+
+TEST(RunInstance, ACommandBecomesAUnitBelowTheRuntimeDirectory) {
+  const ScratchDirectory directory;
+  const Places places{.runtime = directory / "run", .state = directory / "s", .log = directory / "l"};
+  const auto plan =
+      plan_run({.words = {"/bin/sh", "-c", "exit 3"}, .has_command = true, .target = "base"}, places, {.has_systemd = true});
+  ASSERT_TRUE(plan) << plan.error().message();
+  EXPECT_THAT(plan->units, ElementsAre(directory / "run/transient/sh.service", "base.target"));
+  ASSERT_TRUE(prepare_directories(places));
+  ASSERT_TRUE(write_transient_unit(*plan, places));
+  EXPECT_THAT(*os::read_file(directory / "run/transient/sh.service", 4096), HasSubstr("ExecStart=/bin/sh -c \"exit 3\"\n"));
+  EXPECT_EQ(mode_of(directory / "run/transient"), 0700U);
+  EXPECT_EQ(mode_of(directory / "run/transient/sh.service"), 0600U);
+}
+
+TEST(RunInstance, WhatIsForTheManagerIsPassedOnInOrder) {
+  const auto plan = plan_run({.words = {"a"}, .console = "json", .isolation = "strict", .pass_env = {"A*", "B"}}, {}, {});
+  ASSERT_TRUE(plan);
+  const auto words = keeper_arguments(*plan, {.runtime = "/r", .state = "/s", .log = "/l"});
+  EXPECT_THAT(words, ElementsAre("perdure-keeper", "--runtime-dir=/r", "--state-dir=/s", "--log-dir=/l", "--console=json",
+                                 "--pass-env=A*", "--pass-env=B", "--isolation=strict", "--", "a.service"));
 }
 
 TEST(RunInstance, TheKeeperIsToldEverythingInAbsolutePaths) {

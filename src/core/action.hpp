@@ -18,20 +18,40 @@ namespace perdure::core {
 struct RecordUnit {
   UnitRecord record{};
 };
-/// Start the main process of a run, in a fresh leaf of its own. → ProcessStarted or SpawnFailed.
+/// Start a command of the unit in the leaf of the run, which is made for the first one. → ProcessStarted or SpawnFailed.
 /// Idempotent by the key: after a recovery the same order may come again for a process that exists.
 struct SpawnProcess {
   SpawnKey key{};
+  CommandPhase phase = CommandPhase::Start;
+  std::uint8_t command = 0;  ///< which of the phase
+  bool is_main = true;       ///< else it helps to start, reload or stop
+};
+/// Ask Condition…= and Assert…=. → ConditionsChecked
+struct CheckConditions {
+  UnitId unit = no_unit;
+};
+/// Find the main process that ExecStart= of a Type=forking left behind: by PIDFile=, else as the one process of the run whose
+/// parent is the keeper. → MainFound as soon as there is one, or MainMissing. Until one of them comes the shell keeps looking.
+struct FindMain {
+  RunKey run{};
+};
+/// The process of the last MainFound is this key's from now on. → ProcessStarted or SpawnFailed, as with SpawnProcess.
+struct TrackMain {
+  SpawnKey key{};
+};
+/// A control process, or a main process that another one has replaced, has ended and was taken note of: acknowledge it.
+struct ReleaseProcess {
+  SpawnKey key{};
 };
 enum class SignalTarget : std::uint8_t {
-  Main,  ///< the process of the key
-  All,   ///< every process of its run
+  Process,  ///< the process of the key
+  All,      ///< every process of its run
 };
 /// No completion; the end it leads to is told by ProcessExited and RunEmptied. A target that is gone is no error.
 /// SIGTERM and SIGHUP are followed by SIGCONT, so that a stopped process can act on them.
 struct SendSignal {
   SpawnKey key{};
-  SignalTarget target = SignalTarget::Main;
+  SignalTarget target = SignalTarget::Process;
   int signal = 0;
 };
 /// SIGKILL to every process of the run, at once (cgroup.kill where there is one).
@@ -52,7 +72,9 @@ enum class JobResult : std::uint8_t {
   Failed,    ///< the unit failed
   Canceled,  ///< another job took its place
   Timeout,
-  Refused,  ///< not carried out: unknown unit, shutting down
+  Refused,     ///< not carried out: unknown unit, shutting down, a contradiction or a cycle among what it needs
+  Dependency,  ///< something that it requires did not come up
+  Skipped,     ///< a condition does not hold, or there is nothing to do
 };
 struct FinishJob {
   JobId job = no_job;
@@ -71,11 +93,23 @@ struct AnnounceIgnored {
   UnitId unit = no_unit;
   const char* rule = "";
 };
+/// For the log: these units come after each other in a circle, so none of them is started.
+struct AnnounceCycle {
+  std::vector<UnitId> units{};  ///< each comes after the next, the last one after the first
+};
+/// The instance is to end: an essential unit has ended, or a start limit with StartLimitAction= was hit. The stop of
+/// everything has begun, as after ShutdownRequested.
+struct EndInstance {
+  UnitId unit = no_unit;
+  Exit exit{};             ///< of its last main process; the code of the instance follows from it
+  bool is_forced = false;  ///< StartLimitAction=exit-force: at once, without stopping anything
+};
 /// After ShutdownRequested: everything has stopped, or was killed and does not go (state StopSigkill).
 struct AnnounceAllStopped {};
 
-using Action = std::variant<RecordUnit, SpawnProcess, SendSignal, KillRun, WatchRun, ReleaseRun, FinishJob, AnnounceState,
-                            AnnounceIgnored, AnnounceAllStopped>;
+using Action = std::variant<RecordUnit, SpawnProcess, CheckConditions, FindMain, TrackMain, SendSignal, KillRun, WatchRun,
+                            ReleaseProcess, ReleaseRun, FinishJob, AnnounceState, AnnounceCycle, AnnounceIgnored,
+                            EndInstance, AnnounceAllStopped>;
 using ActionList = std::vector<Action>;
 
 }  // namespace perdure::core

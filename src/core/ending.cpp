@@ -28,7 +28,10 @@ policy::ServiceEnding ending_of(ServiceResult result) noexcept {
     case ServiceResult::Signal:
     case ServiceResult::CoreDump: return policy::ServiceEnding::UncleanSignal;
     case ServiceResult::Timeout: return policy::ServiceEnding::Timeout;
+    case ServiceResult::Watchdog: return policy::ServiceEnding::Watchdog;
+    case ServiceResult::Protocol:  // as abnormal as an ending that nobody saw
     case ServiceResult::Resources:
+    case ServiceResult::ExecCondition:
     case ServiceResult::StartLimitHit: break;
   }
   return policy::ServiceEnding::Resources;

@@ -4,12 +4,15 @@
 #include <deque>
 #include <map>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "base/buffer.hpp"
 #include "core/job_merge.hpp"
 #include "core/ordering.hpp"
+#include "core/relations.hpp"
 #include "core/service_machine.hpp"
+#include "core/transaction.hpp"
 
 namespace perdure::core {
 namespace {
@@ -19,7 +22,8 @@ constexpr const char* unknown_run = "a run that was never ordered";
 constexpr const char* old_run = "an old run";
 constexpr const char* other_spawn = "another process of the run";
 constexpr const char* known_job = "the job is in flight already";
-constexpr const char* ordering_cycle = "After= would close a cycle";
+constexpr const char* started_since = "another process was started in it since";
+constexpr const char* no_such_job = "no such job is in flight";
 constexpr const char* not_in_recovery = "the recovery is over";
 
 JobRequested unasked(JobType type, UnitId unit) { return {.job = unasked_job, .type = type, .unit = unit}; }
@@ -27,22 +31,44 @@ JobRequested unasked(JobType type, UnitId unit) { return {.job = unasked_job, .t
 Trigger trigger_of(JobType type) {
   switch (type) {
     case JobType::Stop: return Trigger::StopWanted;
-    case JobType::Restart: return Trigger::RestartWanted;
+    case JobType::Restart:
+    case JobType::TryRestart: return Trigger::RestartWanted;
+    case JobType::Reload: return Trigger::ReloadWanted;
     case JobType::Start: break;
   }
   return Trigger::StartWanted;
 }
+
+/// The earlier one of a unit's deadlines; the epoch: none.
+base::Instant due_at(const UnitRecord& record) {
+  if (record.deadline == base::Instant{}) return record.watchdog;
+  if (record.watchdog == base::Instant{}) return record.deadline;
+  return std::min(record.deadline, record.watchdog);
+}
+
+/// 0 … 1, the same for the same run of the same unit of the same instance (the finisher of splitmix64).
+double chance_of(std::uint64_t seed, const UnitRecord& record) {
+  std::uint64_t bits = seed + (record.run + 1) * 0x9e3779b97f4a7c15ULL + record.unit;
+  bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebULL;
+  return static_cast<double>((bits ^ (bits >> 31)) >> 11) * 0x1.0p-53;
+}
+
+/// Its end means that a start did not lead to anything.
+bool has_failed(JobResult result) { return result != JobResult::Done && result != JobResult::Skipped; }
 
 }  // namespace
 
 /// One step: an event is translated into turns of units, a turn may give other units their turn, and what they ordered is
 /// handed out in the end, records first.
 struct Engine::State {
-  std::map<UnitId, Unit> units{};
+  Units units{};
+  Relations relations{};
   Ordering ordering{};
   std::set<std::pair<base::Instant, UnitId>> deadlines{};
   std::size_t jobs_in_flight = 0;
   std::uint64_t ignored = 0;
+  std::uint64_t seed = 0;
   bool is_recovering = true;
   bool is_shutting_down = false;
   bool is_hurrying = false;
@@ -63,11 +89,17 @@ struct Engine::State {
     UnitRecord before{};
   };
   std::vector<Changed> changed{};
-  std::deque<UnitId> waiting{};  ///< units whose job gets a turn
+  std::deque<UnitId> waiting{};           ///< units whose job gets a turn
+  std::deque<JobRequested> follow_ups{};  ///< what follows from what became of units
 
   void handle(const UnitLoaded& event);
   void handle(const JobRequested& event);
   void handle(const JobsRequested& event);
+  void handle(const JobCanceled& event);
+  void handle(const ConditionsChecked& event);
+  void handle(const MainFound& event);
+  void handle(const MainMissing& event);
+  void handle(const Notified& event);
   void handle(const ProcessStarted& event);
   void handle(const SpawnFailed& event);
   void handle(const ProgramExecuted& event);
@@ -81,19 +113,27 @@ struct Engine::State {
 
   Unit* find(UnitId unit);
   void ignore(UnitId unit, const char* rule);
-  Turn turn_of(Unit& unit) { return {.unit = unit, .now = now, .orders = orders, .is_hurrying = is_hurrying}; }
+  Turn turn_of(Unit& unit) {
+    return {.unit = unit, .now = now, .orders = orders, .is_hurrying = is_hurrying, .chance = chance_of(seed, unit.record)};
+  }
   void give_turn(Trigger trigger, const Turn& turn);
   template <class Change>
   void change(Unit& unit, Change&& how);
-  void tell_main(Trigger trigger, SpawnKey key, const ProcessExited* exited = nullptr, const SpawnFailed* failed = nullptr);
+  enum class News : std::uint8_t { Started, NotStarted, Executed, Exited };
+  void tell_process(News news, SpawnKey key, const ProcessExited* exited = nullptr, const SpawnFailed* failed = nullptr);
+  void tell_run(Trigger trigger, RunKey run, const Notified* message = nullptr);
   Unit* unit_in_run(Trigger trigger, RunKey key);
   bool is_unrecorded(const RunKey& key);
   void take_over_unrecorded();
   void adopt(Unit& unit, const RunKey& key, const Found& run);
 
-  void request(const JobRequested& job);
+  void request(std::span<const JobRequested> requests);
   void install(Unit& unit, const JobRequested& job);
-  void pull_wanted(const Unit& unit);
+  void react(const UnitRecord& before, Unit& unit);
+  void fail_dependents(UnitId unit, JobResult result);
+  void follow(JobType type, UnitId unit) { follow_ups.push_back({.job = unasked_job, .type = type, .unit = unit}); }
+  void end_instance(const Unit& unit, bool is_forced);
+  void shut_down();
   void finish(JobId job, UnitId unit, JobResult result);
   [[nodiscard]] bool is_in_order(const Unit& unit) const;
   void wake_around(UnitId unit);
@@ -122,9 +162,9 @@ void Engine::State::change(Unit& unit, Change&& how) {
   if (after == before) return;
 
   if (!std::exchange(unit.changed, true)) changed.push_back({&unit, before});
-  if (after.deadline != before.deadline) {
-    if (before.deadline != base::Instant{}) deadlines.erase({before.deadline, before.unit});
-    if (after.deadline != base::Instant{}) deadlines.emplace(after.deadline, after.unit);
+  if (due_at(after) != due_at(before)) {
+    if (due_at(before) != base::Instant{}) deadlines.erase({due_at(before), before.unit});
+    if (due_at(after) != base::Instant{}) deadlines.emplace(due_at(after), after.unit);
   }
   const bool had_job = before.job != no_job;
   const bool has_job = after.job != no_job;
@@ -132,6 +172,81 @@ void Engine::State::change(Unit& unit, Change&& how) {
   if (had_job && !has_job) --jobs_in_flight;
   if ((had_job && !has_job) || (is_being_stopped(before) && !is_being_stopped(after))) wake_around(after.unit);
   if (has_job) waiting.push_back(after.unit);
+  react(before, unit);
+}
+
+/// What becomes of one unit concerns others.
+void Engine::State::react(const UnitRecord& before, Unit& unit) {
+  const auto ended = std::exchange(unit.ended_job, std::nullopt);
+  if (is_recovering) return;
+  const UnitRecord& r = unit.record;
+  if (ended && has_failed(*ended) && before.job_type != JobType::Stop && before.job_type != JobType::Reload &&
+      !is_up(r.state))
+    fail_dependents(r.unit, *ended);
+  if (is_shutting_down || r.state == before.state) return;
+
+  const RelatedUnits& related = relations.of(r.unit);
+  const auto may_come_up = [this](UnitId id) {
+    const Unit* const other = find(id);
+    return other != nullptr && other->record.job == no_job && is_inactive(other->record.state) &&
+           !other->record.is_held_down;
+  };
+  if (is_up(r.state) && !is_up(before.state)) {
+    for (const std::vector<UnitId>* const list : {&related.required_by, &related.bound_by, &related.requisite_of})
+      for (const UnitId id : *list)
+        if (may_come_up(id) && find(id)->record.is_blocked) follow(JobType::Start, id);
+    for (const UnitId id : unit.settings.upholds)
+      if (may_come_up(id)) follow(JobType::Start, id);
+  }
+
+  const bool is_pausing = r.state == ServiceState::AutoRestart;
+  const bool has_ended = is_inactive(r.state) && !is_inactive(before.state);
+  if (!has_ended && !is_pausing) return;
+  for (const UnitId id : related.bound_by) {
+    const Unit* const bound = find(id);
+    if (bound != nullptr && !is_inactive(bound->record.state) && !is_being_stopped(bound->record))
+      follow(is_pausing || r.job != no_job ? JobType::Restart : JobType::Stop, id);
+  }
+  if (!has_ended || r.job != no_job) return;
+  const auto is_up_now = [this](UnitId id) {
+    const Unit* const upholder = find(id);
+    return upholder != nullptr && is_up(upholder->record.state);
+  };
+  const bool is_upheld = std::any_of(related.upheld_by.begin(), related.upheld_by.end(), is_up_now);
+  if (is_upheld && !r.is_held_down) follow(JobType::Start, r.unit);
+  if (r.state == ServiceState::Failed)
+    for (const UnitId id : unit.settings.on_failure) follow(JobType::Start, id);
+  if (r.state == ServiceState::Dead && r.was_up)
+    for (const UnitId id : unit.settings.on_success) follow(JobType::Start, id);
+  const bool is_over_limit = r.result == ServiceResult::StartLimitHit;
+  if (is_over_limit && unit.settings.start_limit_action != EmergencyAction::None)
+    return end_instance(unit, unit.settings.start_limit_action == EmergencyAction::ExitForce);
+  if (unit.settings.is_essential && r.run != 0) end_instance(unit, false);
+}
+
+/// Who requires the unit and has not begun to start will not.
+void Engine::State::fail_dependents(UnitId failed, JobResult result) {
+  const RelatedUnits& related = relations.of(failed);
+  for (const std::vector<UnitId>* const list : {&related.required_by, &related.bound_by, &related.requisite_of}) {
+    for (const UnitId id : *list) {
+      Unit* const unit = find(id);
+      if (unit == nullptr || unit->record.job == no_job || unit->record.job_type != JobType::Start) continue;
+      if (!is_inactive(unit->record.state)) continue;
+      change(*unit, [&] {
+        UnitRecord& r = unit->record;
+        r.is_blocked = result != JobResult::Canceled;
+        finish(std::exchange(r.job, no_job), id, JobResult::Dependency);
+        for (const JobId job : std::exchange(unit->merged_jobs, {})) finish(job, id, JobResult::Dependency);
+        unit->ended_job = JobResult::Dependency;
+      });
+    }
+  }
+}
+
+void Engine::State::end_instance(const Unit& unit, bool is_forced) {
+  if (is_shutting_down) return;
+  orders.announcements.push_back(EndInstance{unit.record.unit, unit.record.last_exit, is_forced});
+  shut_down();
 }
 
 void Engine::State::give_turn(Trigger trigger, const Turn& turn) {
@@ -157,7 +272,7 @@ Unit* Engine::State::unit_in_run(Trigger trigger, RunKey key) {
   ignore(key.unit, is_old ? old_run : unknown_run);
   if (!is_old) return nullptr;
   if (trigger == Trigger::RunEmptied) orders.releases.push_back(ReleaseRun{key});
-  if (trigger == Trigger::ProcessStarted || trigger == Trigger::ProcessExited) orders.processes.push_back(WatchRun{key});
+  if (trigger == Trigger::MainStarted || trigger == Trigger::MainExited) orders.processes.push_back(WatchRun{key});
   return nullptr;
 }
 
@@ -183,51 +298,93 @@ void Engine::State::adopt(Unit& unit, const RunKey& key, const Found& run) {
     UnitRecord& r = unit.record;
     if (r.run != 0) orders.processes.push_back(WatchRun{{key.unit, r.run}});
     r.run = key.run;
-    r.spawn = run.spawn;
+    r.spawn = r.last_spawn = run.spawn;
+    r.control = 0;
+    r.control_running = r.stop_wanted = false;
     if (run.spawn == 0) return;  // what is left of it is its number, which no other run may get
     orders.announcements.push_back(AnnounceState{key.unit, r.state, ServiceState::Running, ServiceResult::Success});
     r.state = ServiceState::Running;
     r.result = ServiceResult::Success;
     r.main_running = r.main_executed = true;
     r.main_ended = r.retry_spawn = false;
+    r.was_up = r.is_populated = true;
     r.state_since = r.last_start = now;
-    r.deadline = base::Instant{};
+    r.deadline = r.watchdog = base::Instant{};
     unit.emptied = false;
     unit.evidence = Evidence::Told;
   });
   if (run.exited) handle(*run.exited);
 }
 
-void Engine::State::tell_main(Trigger trigger, SpawnKey key, const ProcessExited* exited, const SpawnFailed* failed) {
+void Engine::State::tell_process(News news, SpawnKey key, const ProcessExited* exited, const SpawnFailed* failed) {
+  const bool tells_of_one = news == News::Started || news == News::Exited;
   if (is_unrecorded(key.run_key())) {
     Found& run = unrecorded[key.run_key()];
-    if (trigger == Trigger::ProcessStarted || trigger == Trigger::ProcessExited) run.spawn = key.spawn;
-    if (exited != nullptr) run.exited = *exited;
+    if (tells_of_one) run.spawn = std::max(run.spawn, key.spawn);
+    if (exited != nullptr && key.spawn == run.spawn) run.exited = *exited;
+    if (news == News::Started && run.exited && run.exited->key.spawn != key.spawn) run.exited.reset();
     return;
   }
-  Unit* unit = unit_in_run(trigger, key.run_key());
+  const Trigger as_main[] = {Trigger::MainStarted, Trigger::MainNotStarted, Trigger::MainExecuted, Trigger::MainExited};
+  const Trigger main = as_main[static_cast<std::size_t>(news)];
+  Unit* unit = unit_in_run(main, key.run_key());
   if (unit == nullptr) return;
-  if (key.spawn != unit->record.spawn) return ignore(key.unit, other_spawn);
+  const UnitRecord& r = unit->record;
+  const bool is_control = r.control != 0 && key.spawn == r.control;
+  if (!is_control && (key.spawn != r.spawn || r.spawn == 0)) {
+    if (exited != nullptr && key.spawn <= r.last_spawn) orders.releases.push_back(ReleaseProcess{key});
+    return ignore(key.unit, other_spawn);
+  }
+  if (is_control && news == News::Executed) return ignore(key.unit, other_spawn);
   Turn turn = turn_of(*unit);
   if (exited != nullptr) {
     turn.exit = exited->exit;
     turn.setup_failed = exited->setup_failed;
   }
   if (failed != nullptr) turn.problem = failed->problem;
-  give_turn(trigger, turn);
+  if (!is_control) return give_turn(main, turn);
+  give_turn(news == News::Started      ? Trigger::ControlStarted
+            : news == News::NotStarted ? Trigger::ControlNotStarted
+                                       : Trigger::ControlExited,
+            turn);
 }
 
-void Engine::State::handle(const ProcessStarted& event) { tell_main(Trigger::ProcessStarted, event.key); }
-void Engine::State::handle(const ProgramExecuted& event) { tell_main(Trigger::ProgramExecuted, event.key); }
-void Engine::State::handle(const ProcessExited& event) { tell_main(Trigger::ProcessExited, event.key, &event); }
-void Engine::State::handle(const SpawnFailed& event) { tell_main(Trigger::SpawnFailed, event.key, nullptr, &event); }
+void Engine::State::handle(const ProcessStarted& event) { tell_process(News::Started, event.key); }
+void Engine::State::handle(const ProgramExecuted& event) { tell_process(News::Executed, event.key); }
+void Engine::State::handle(const ProcessExited& event) { tell_process(News::Exited, event.key, &event); }
+void Engine::State::handle(const SpawnFailed& event) { tell_process(News::NotStarted, event.key, nullptr, &event); }
+
+/// Facts that mean something in the present run only.
+void Engine::State::tell_run(Trigger trigger, RunKey run, const Notified* message) {
+  Unit* const unit = find(run.unit);
+  if (unit == nullptr) return ignore(run.unit, unit_not_loaded);
+  if (run.run != unit->record.run || run.run == 0)
+    return ignore(run.unit, run.run < unit->record.run ? old_run : unknown_run);
+  Turn turn = turn_of(*unit);
+  turn.message = message;
+  give_turn(trigger, turn);
+}
+void Engine::State::handle(const MainFound& event) { tell_run(Trigger::MainFound, event.run); }
+void Engine::State::handle(const MainMissing& event) { tell_run(Trigger::MainMissing, event.run); }
+void Engine::State::handle(const Notified& event) { tell_run(Trigger::Notified, event.run, &event); }
+
+void Engine::State::handle(const ConditionsChecked& event) {
+  Unit* const unit = find(event.unit);
+  if (unit == nullptr) return ignore(event.unit, unit_not_loaded);
+  Turn turn = turn_of(*unit);
+  turn.verdict = event.verdict;
+  give_turn(Trigger::ConditionsChecked, turn);
+}
 
 void Engine::State::handle(const RunEmptied& event) {
   if (is_unrecorded(event.run)) {
     unrecorded[event.run];
     return;
   }
-  if (Unit* unit = unit_in_run(Trigger::RunEmptied, event.run)) give_turn(Trigger::RunEmptied, turn_of(*unit));
+  Unit* const unit = unit_in_run(Trigger::RunEmptied, event.run);
+  if (unit == nullptr) return;
+  if (event.spawn != 0 && event.spawn < unit->record.last_spawn) return ignore(event.run.unit, started_since);
+  give_turn(Trigger::RunEmptied, turn_of(*unit));
 }
 
 void Engine::State::handle(const DeadlinePassed&) {
@@ -239,7 +396,7 @@ void Engine::State::handle(const DeadlinePassed&) {
   }
   for (const UnitId unit : due) {
     // A turn before this one may have changed what this unit waits for.
-    const base::Instant deadline = units.at(unit).record.deadline;
+    const base::Instant deadline = due_at(units.at(unit).record);
     if (deadline != base::Instant{} && deadline <= now) give_turn(Trigger::DeadlinePassed, turn_of(units.at(unit)));
   }
 }
@@ -250,27 +407,62 @@ void Engine::State::finish(JobId job, UnitId unit, JobResult result) {
   if (job != no_job && job != unasked_job) orders.answers.push_back(FinishJob{job, unit, result});
 }
 
-void Engine::State::handle(const JobRequested& event) { request(event); }
-
+void Engine::State::handle(const JobRequested& event) {
+  if (event.job != unasked_job) request({&event, 1});
+}
 void Engine::State::handle(const JobsRequested& event) {
-  for (const JobRequested& job : event.jobs) request(job);
+  std::vector<JobRequested> jobs = event.jobs;
+  std::erase_if(jobs, [](const JobRequested& job) { return job.job == unasked_job; });
+  request(jobs);
 }
 
-/// The jobs are put in flight; their turns come after all of them are, so that each sees what it has to wait for.
-void Engine::State::request(const JobRequested& job) {
-  Unit* unit = find(job.unit);
-  if (unit == nullptr || is_shutting_down || job.job == no_job || job.job == unasked_job)
-    return finish(job.job, job.unit, JobResult::Refused);
-  const std::vector<JobId>& merged = unit->merged_jobs;
-  if (unit->record.job == job.job || std::find(merged.begin(), merged.end(), job.job) != merged.end())
-    return ignore(job.unit, known_job);
-  install(*unit, job);
-  if (job.type != JobType::Stop) pull_wanted(*unit);
+/// One transaction for all of them. The jobs are put in flight; their turns come after all of them are, so that each sees what it
+/// has to wait for.
+void Engine::State::request(std::span<const JobRequested> requests) {
+  Transaction transaction{units, relations, ordering};
+  std::vector<JobRequested> taken;
+  for (JobRequested job : requests) {
+    Unit* const unit = find(job.unit);
+    if (unit == nullptr || is_shutting_down || job.job == no_job) {
+      finish(job.job, job.unit, JobResult::Refused);
+      continue;
+    }
+    const std::vector<JobId>& merged = unit->merged_jobs;
+    const bool is_known = job.job != unasked_job &&
+                          (unit->record.job == job.job || std::find(merged.begin(), merged.end(), job.job) != merged.end());
+    if (is_known) {
+      ignore(job.unit, known_job);
+      continue;
+    }
+    const bool is_going = is_being_stopped(unit->record);
+    const bool is_reload_impossible = job.type == JobType::Reload && (is_going || is_inactive(unit->record.state));
+    if (job.type == JobType::TryRestart && (is_inactive(unit->record.state) || is_going)) {
+      finish(job.job, job.unit, JobResult::Skipped);
+      continue;
+    }
+    if (job.type == JobType::TryRestart) job.type = JobType::Restart;
+    const auto problem = is_reload_impossible ? std::optional{JobResult::Failed} : transaction.add(job.unit, job.type);
+    if (problem) {
+      change(*unit, [&] { unit->record.is_blocked = unit->record.is_blocked || *problem == JobResult::Dependency; });
+      finish(job.job, job.unit, *problem);
+      continue;
+    }
+    taken.push_back(job);
+  }
+  for (const std::vector<UnitId>& cycle : transaction.cycles()) orders.announcements.push_back(AnnounceCycle{cycle});
+  std::set<UnitId> asked_for;
+  for (const JobRequested& job : taken) {
+    install(units.at(job.unit), job);
+    asked_for.insert(job.unit);
+  }
+  for (const auto& [id, type] : transaction.jobs())
+    if (!asked_for.contains(id)) install(units.at(id), unasked(type, id));
 }
 
 void Engine::State::install(Unit& unit, const JobRequested& job) {
   change(unit, [&] {
     UnitRecord& r = unit.record;
+    if (job.job != unasked_job) r.is_held_down = job.type == JobType::Stop;
     if (r.job == no_job) {
       r.job = job.job;
       r.job_type = job.type;
@@ -292,35 +484,48 @@ void Engine::State::install(Unit& unit, const JobRequested& job) {
   waiting.push_back(unit.record.unit);
 }
 
-/// Wants=: a start for each that is at rest, and for what these want. One that is being stopped is left alone: somebody wants that.
-void Engine::State::pull_wanted(const Unit& unit) {
-  std::deque<const Unit*> todo{&unit};
-  while (!todo.empty()) {
-    const Unit& next = *todo.front();
-    todo.pop_front();
-    for (const UnitId id : next.settings.wants) {
-      Unit* wanted = find(id);
-      if (wanted == nullptr || wanted->record.job != no_job || !is_inactive(wanted->record.state)) continue;
-      install(*wanted, unasked(JobType::Start, id));
-      todo.push_back(wanted);
+/// What has begun goes on; only nobody waits for it any more.
+void Engine::State::handle(const JobCanceled& event) {
+  for (auto& [id, unit] : units) {
+    UnitRecord& r = unit.record;
+    if (const auto merged = std::find(unit.merged_jobs.begin(), unit.merged_jobs.end(), event.job);
+        merged != unit.merged_jobs.end()) {
+      unit.merged_jobs.erase(merged);
+      return finish(event.job, id, JobResult::Canceled);
     }
+    if (event.job == no_job || event.job == unasked_job || r.job != event.job) continue;
+    return change(unit, [&] {
+      finish(std::exchange(r.job, no_job), id, JobResult::Canceled);
+      for (const JobId job : std::exchange(unit.merged_jobs, {})) finish(job, id, JobResult::Canceled);
+      unit.ended_job = JobResult::Canceled;
+    });
   }
+  ignore(no_unit, no_such_job);
 }
 
-/// Whoever starts waits for every job of the units it comes after; whoever is to be stopped goes before those it comes after.
+/// Whoever starts waits for every job of the units it comes after, and for the end of those it conflicts with; whoever is to be
+/// stopped goes before those it comes after. In a circle nobody waits with stopping.
 bool Engine::State::is_in_order(const Unit& unit) const {
-  const auto is_stopped_first = [&](UnitId follower) {
-    const auto found = units.find(follower);
+  const UnitId id = unit.record.unit;
+  const auto is_stopping = [&](UnitId other) {
+    const auto found = units.find(other);
     return found != units.end() && is_being_stopped(found->second.record);
+  };
+  const auto is_stopped_first = [&](UnitId follower) {
+    return is_stopping(follower) && !ordering.are_in_circle(id, follower);
   };
   const auto has_job = [&](UnitId predecessor) {
     const auto found = units.find(predecessor);
     return found != units.end() && found->second.record.job != no_job;
   };
-  const auto followers = ordering.followers(unit.record.unit);
-  if (std::any_of(followers.begin(), followers.end(), is_stopped_first)) return false;
-  if (is_being_stopped(unit.record)) return true;
-  const auto predecessors = ordering.predecessors(unit.record.unit);
+  const auto followers = ordering.followers(id);
+  if (is_being_stopped(unit.record)) return std::none_of(followers.begin(), followers.end(), is_stopped_first);
+  if (std::any_of(followers.begin(), followers.end(), is_stopping)) return false;
+  const std::vector<UnitId>& conflicts = unit.settings.conflicts;
+  const std::vector<UnitId>& conflicted = relations.of(id).conflicted_by;
+  if (std::any_of(conflicts.begin(), conflicts.end(), is_stopping)) return false;
+  if (std::any_of(conflicted.begin(), conflicted.end(), is_stopping)) return false;
+  const auto predecessors = ordering.predecessors(id);
   return std::none_of(predecessors.begin(), predecessors.end(), has_job);
 }
 
@@ -331,12 +536,21 @@ void Engine::State::wake_around(UnitId unit) {
   };
   for (const UnitId follower : ordering.followers(unit)) wake(follower);
   for (const UnitId predecessor : ordering.predecessors(unit)) wake(predecessor);
+  for (const UnitId other : units.at(unit).settings.conflicts) wake(other);
+  for (const UnitId other : relations.of(unit).conflicted_by) wake(other);
 }
 
-/// Ends, because a turn either leaves the record as it is or brings its job nearer to its end.
+/// Ends, because a turn either leaves the record as it is or brings its job nearer to its end, and what follows from that needs a
+/// change of state each time.
 void Engine::State::give_jobs_their_turns() {
   if (is_recovering) return;
-  while (!waiting.empty()) {
+  while (!waiting.empty() || !follow_ups.empty()) {
+    if (waiting.empty()) {
+      const std::vector<JobRequested> jobs(follow_ups.begin(), follow_ups.end());
+      follow_ups.clear();
+      for (const JobRequested& job : jobs) request({&job, 1});
+      continue;
+    }
     Unit& unit = units.at(waiting.front());
     waiting.pop_front();
     if (unit.record.job == no_job) continue;
@@ -352,11 +566,26 @@ void Engine::State::handle(const UnitLoaded& event) {
   if (event.unit == no_unit) return ignore(event.unit, unit_not_loaded);
   Unit& unit = units[event.unit];
   unit.record.unit = event.unit;
+  relations.replace(event.unit, unit.settings, event.settings);
   unit.settings = event.settings;
-  const auto dropped = ordering.set_predecessors(event.unit, event.settings.after);
-  for (std::size_t i = 0; i < dropped.size(); ++i) ignore(event.unit, ordering_cycle);
-  // Jobs that waited for what is no longer so would wait for ever.
+  ordering.set(event.unit, event.settings.after, event.settings.before);
+  // Jobs that waited for what is no longer so would wait for ever, and so would those that wait for each other now.
   if (unit.record.job != no_job) waiting.push_back(event.unit);
+  const auto is_waiting = [this](UnitId id) {
+    const Unit* const other = find(id);
+    return other != nullptr && other->record.job != no_job && other->record.job_type != JobType::Stop;
+  };
+  if (const std::vector<UnitId> cycle = ordering.find_cycle(is_waiting, event.unit); !cycle.empty()) {
+    orders.announcements.push_back(AnnounceCycle{cycle});
+    for (const UnitId id : cycle) {
+      Unit& stuck = units.at(id);
+      change(stuck, [&] {
+        finish(std::exchange(stuck.record.job, no_job), id, JobResult::Refused);
+        for (const JobId job : std::exchange(stuck.merged_jobs, {})) finish(job, id, JobResult::Refused);
+        stuck.ended_job = JobResult::Refused;
+      });
+    }
+  }
   wake_around(event.unit);
 }
 
@@ -367,6 +596,8 @@ void Engine::State::handle(const FailureReset& event) {
     UnitRecord& r = unit->record;
     r.starts_in_window = 0;
     r.window_began = base::Instant{};
+    r.short_lives = 0;
+    r.is_blocked = false;
     if (r.state != ServiceState::Failed) return;
     r.result = ServiceResult::Success;
     r.restarts = 0;
@@ -378,7 +609,12 @@ void Engine::State::handle(const FailureReset& event) {
 
 void Engine::State::handle(const ShutdownRequested&) {
   is_hurrying = is_shutting_down;
+  shut_down();
+}
+
+void Engine::State::shut_down() {
   is_shutting_down = true;
+  follow_ups.clear();
   for (auto& entry : units) {
     Unit& unit = entry.second;
     UnitRecord& r = unit.record;
@@ -389,7 +625,9 @@ void Engine::State::handle(const ShutdownRequested&) {
         for (const JobId job : std::exchange(unit.merged_jobs, {})) finish(job, r.unit, JobResult::Canceled);
         r.job_type = JobType::Start;
       }
-      const bool is_in_grace = r.state == ServiceState::StopSigterm || r.state == ServiceState::FinalSigterm;
+      const bool is_in_grace = r.state == ServiceState::StopSigterm || r.state == ServiceState::FinalSigterm ||
+                               r.state == ServiceState::StopWatchdog || r.state == ServiceState::Stop ||
+                               r.state == ServiceState::StopPost;
       if (is_hurrying && is_in_grace && (r.deadline == base::Instant{} || r.deadline > now)) r.deadline = now;
     });
   }
@@ -401,15 +639,16 @@ void Engine::State::handle(const UnitRestored& event) {
   if (!is_recovering) return ignore(event.record.unit, not_in_recovery);
   change(*unit, [&] {
     unit->record = event.record;
-    unit->evidence = Evidence::Pending;
+    unit->evidence = unit->control_evidence = Evidence::Pending;
   });
   unit->changed = false;
   changed.clear();  // the journal has it
 }
 
-void Engine::State::handle(const RecoveryCompleted&) {
+void Engine::State::handle(const RecoveryCompleted& event) {
   if (!is_recovering) return ignore(no_unit, not_in_recovery);
   is_recovering = false;
+  seed = event.seed;
   take_over_unrecorded();
   for (auto& [id, unit] : units) give_turn(Trigger::Recovered, turn_of(unit));
 }
@@ -451,6 +690,11 @@ std::optional<base::Instant> Engine::next_deadline() const {
 const UnitRecord* Engine::record(UnitId unit) const {
   const Unit* found = state_->find(unit);
   return found == nullptr ? nullptr : &found->record;
+}
+
+const ServiceSettings* Engine::settings(UnitId unit) const {
+  const Unit* found = state_->find(unit);
+  return found == nullptr ? nullptr : &found->settings;
 }
 
 bool Engine::has_job(JobId job) const {

@@ -29,11 +29,13 @@ struct UnitRestored {
   UnitRecord record{};
 };
 /// All that was known has been told. Told at the first start too; until then no deadline passes and no job is carried out.
-struct RecoveryCompleted {};
+struct RecoveryCompleted {
+  std::uint64_t seed = 0;  ///< chance, for the jitter of growing pauses
+};
 
-using Event =
-    std::variant<UnitLoaded, JobRequested, JobsRequested, ProcessStarted, SpawnFailed, ProgramExecuted, ProcessExited,
-                 RunEmptied, DeadlinePassed, ShutdownRequested, FailureReset, UnitRestored, RecoveryCompleted>;
+using Event = std::variant<UnitLoaded, JobRequested, JobsRequested, JobCanceled, ConditionsChecked, ProcessStarted,
+                           SpawnFailed, ProgramExecuted, ProcessExited, MainFound, MainMissing, Notified, RunEmptied,
+                           DeadlinePassed, ShutdownRequested, FailureReset, UnitRestored, RecoveryCompleted>;
 
 class Engine {
  public:
@@ -48,6 +50,8 @@ class Engine {
   [[nodiscard]] std::optional<base::Instant> next_deadline() const;
   /// What is known of a unit; nothing where it is not loaded. Valid until the next step().
   [[nodiscard]] const UnitRecord* record(UnitId unit) const;
+  /// What was loaded of a unit; nothing where it is not. Valid until the next step().
+  [[nodiscard]] const ServiceSettings* settings(UnitId unit) const;
   /// Whether the end of `job` is still to be told; jobs that were merged into another are waited for with it.
   [[nodiscard]] bool has_job(JobId job) const;
   /// All units, by number.

@@ -12,6 +12,7 @@ namespace perdure::core {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
@@ -101,17 +102,33 @@ TEST_F(EngineTest, AnInfiniteTimeoutIsNoDeadlineAndAnAbsurdOneDoesNotWrapAround)
   EXPECT_EQ(engine.next_deadline(), std::nullopt);
 }
 
-TEST_F(EngineTest, OrderOfACircleIsDecidedWhenItIsLoadedAndNobodyWaitsForEver) {
+TEST_F(EngineTest, WhoWouldWaitForEachOtherInACircleIsNotStartedAndTheCircleIsTold) {
   load(1, {.after = {2}});
   load(2, {.after = {3}});
-  EXPECT_THAT(step(UnitLoaded{3, {.after = {1}}}), ElementsAre("AnnounceIgnored #3: After= would close a cycle"));
+  load(3, {.after = {1}});
+  load(4, {.wants = {1, 2, 3}, .after = {1, 2, 3}});
   step(RecoveryCompleted{});
-  step(JobsRequested{{{1, JobType::Start, 1}, {2, JobType::Start, 2}, {3, JobType::Start, 3}}});
-  for (const UnitId unit : {3U, 2U, 1U}) {
-    ASSERT_EQ(state(unit), ServiceState::Start) << unit;
-    step(ProcessStarted{{unit, 1, 1}});
-    ASSERT_EQ(state(unit), ServiceState::Running) << unit;
+  EXPECT_THAT(step(JobsRequested{{{1, JobType::Start, 1}, {2, JobType::Start, 2}, {3, JobType::Start, 3}}}),
+              Contains("AnnounceCycle #3 #1 #2"));
+  EXPECT_EQ(state(3), ServiceState::Dead);
+  step(JobRequested{.job = 4, .type = JobType::Start, .unit = 4});
+  for (const UnitId unit : {1U, 2U}) {
+    EXPECT_NE(state(unit), ServiceState::Running);
   }
+}
+
+TEST_F(EngineTest, ThoseThatAreInACircleAreStoppedAllTheSame) {
+  load(1, {.after = {2}});
+  load(2, {.after = {1}});
+  step(RecoveryCompleted{});
+  for (const UnitId unit : {1U, 2U}) {
+    step(JobRequested{.job = unit, .type = JobType::Start, .unit = unit});
+    step(ProcessStarted{{unit, 1, 1}});
+    ASSERT_EQ(state(unit), ServiceState::Running) << "one after the other they start";
+  }
+  step(ShutdownRequested{});
+  EXPECT_EQ(state(1), ServiceState::StopSigterm);
+  EXPECT_EQ(state(2), ServiceState::StopSigterm);
 }
 
 TEST_F(EngineTest, StartsFourThousandUnitsInTheirOrderAndStopsThemInTheOther) {

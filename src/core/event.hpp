@@ -7,6 +7,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/service_settings.hpp"
@@ -34,7 +35,13 @@ inline constexpr JobId no_job = 0;
 /// The id of jobs that nobody asked for by an id (pulled in by Wants=, the stops of a shutdown): no FinishJob tells their end.
 inline constexpr JobId unasked_job = ~JobId{0};
 
-enum class JobType : std::uint8_t { Start, Stop, Restart };
+enum class JobType : std::uint8_t {
+  Start,
+  Stop,
+  Restart,
+  Reload,      ///< of a unit that is up; fails where it is not
+  TryRestart,  ///< as Restart where the unit is up, else nothing
+};
 
 /// How a process ended. Unknown: it is gone and nobody saw how; never guessed.
 enum class ExitKind : std::uint8_t { Exited, Killed, Dumped, Unknown };
@@ -61,6 +68,10 @@ struct JobRequested {
 struct JobsRequested {
   std::vector<JobRequested> jobs{};
 };
+/// A job is to end as Canceled; what it has begun goes on. One that is not in flight is ignored.
+struct JobCanceled {
+  JobId job = no_job;
+};
 /// There is a process for the key: it was started, or it had been started before and is there.
 struct ProcessStarted {
   SpawnKey key{};
@@ -84,10 +95,41 @@ struct ProcessExited {
   Exit exit{};
   bool setup_failed = false;
 };
+/// The answer to CheckConditions.
+enum class ConditionVerdict : std::uint8_t {
+  Met,
+  Unmet,         ///< a Condition…= does not hold: the unit is not started, and that is no failure
+  AssertFailed,  ///< an Assert…= does not hold: the start fails
+};
+struct ConditionsChecked {
+  UnitId unit = no_unit;
+  ConditionVerdict verdict = ConditionVerdict::Met;
+};
+/// The answer to FindMain, and to MAINPID=: there is a process of the run that is its main process from now on. It is given a
+/// number of its own with TrackMain.
+struct MainFound {
+  RunKey run{};
+};
+/// The answer to FindMain: there is none, or it cannot be told which one, and looking longer will not help.
+struct MainMissing {
+  RunKey run{};
+};
+/// A message to $NOTIFY_SOCKET, from a process that may send it (NotifyAccess=).
+struct Notified {
+  RunKey run{};
+  bool is_ready = false;                           ///< READY=1
+  bool is_reloading = false;                       ///< RELOADING=1
+  bool is_stopping = false;                        ///< STOPPING=1
+  bool is_alive = false;                           ///< WATCHDOG=1
+  bool asks_to_be_ended = false;                   ///< WATCHDOG=trigger
+  std::optional<base::Duration> watchdog{};        ///< WATCHDOG_USEC=; 0: off
+  std::optional<base::Duration> extend_timeout{};  ///< EXTEND_TIMEOUT_USEC=
+};
 /// No process of the run is left. Told once nothing is left after WatchRun (at once of a run that has been released or that nobody
 /// knows), and whenever the shell happens to know: together with ProcessExited, it saves a turn of the loop.
 struct RunEmptied {
   RunKey run{};
+  std::uint32_t spawn = 0;  ///< the last one that was started in it when that was seen; 0: not known
 };
 /// Time has come for next_deadline(); carries nothing because `now` does.
 struct DeadlinePassed {};

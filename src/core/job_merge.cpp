@@ -10,12 +10,13 @@ constexpr JobMerge joins(JobType type) { return {type, false}; }
 constexpr JobMerge replaces(JobType type) { return {type, true}; }
 
 // clang-format off
-constexpr auto Start = JobType::Start, Stop = JobType::Stop, Restart = JobType::Restart;
-constexpr std::array<std::array<JobMerge, 3>, 3> table{{
-    // requested:    Start                Stop             Restart
-    /* Start   */ {{ joins(Start),        replaces(Stop),  joins(Restart)    }},
-    /* Stop    */ {{ replaces(Start),     joins(Stop),     replaces(Restart) }},
-    /* Restart */ {{ joins(Restart),      replaces(Stop),  joins(Restart)    }},
+constexpr auto Start = JobType::Start, Stop = JobType::Stop, Restart = JobType::Restart, Reload = JobType::Reload;
+constexpr std::array<std::array<JobMerge, 4>, 4> table{{
+    // requested:    Start                Stop             Restart            Reload
+    /* Start   */ {{ joins(Start),        replaces(Stop),  joins(Restart),    joins(Start)     }},
+    /* Stop    */ {{ replaces(Start),     joins(Stop),     replaces(Restart), replaces(Reload) }},
+    /* Restart */ {{ joins(Restart),      replaces(Stop),  joins(Restart),    joins(Restart)   }},
+    /* Reload  */ {{ joins(Reload),       replaces(Stop),  joins(Restart),    joins(Reload)    }},
 }};
 // clang-format on
 

@@ -2,6 +2,7 @@
 //
 // A unit has one job at most. A new request joins the job in flight where both want the same in the end, and takes its place
 // where they contradict each other; the newer one is right, because it is what somebody wants now.
+// TryRestart is settled before, by what the unit is at the time. A reload joins a start: what starts reads its configuration now.
 // Thread, fork and signal safety: plain values.
 //
 //     const JobMerge merge = merge_jobs(record.job_type, requested.type);

@@ -5,10 +5,10 @@
 namespace perdure::core {
 namespace {
 
-constexpr JobType all[] = {JobType::Start, JobType::Stop, JobType::Restart};
+constexpr JobType all[] = {JobType::Start, JobType::Stop, JobType::Restart, JobType::Reload};
 
 bool ends_up(JobType type) { return type != JobType::Stop; }
-bool goes_down(JobType type) { return type != JobType::Start; }
+bool goes_down(JobType type) { return type == JobType::Stop || type == JobType::Restart; }
 
 TEST(JobMerge, IsThisTableAndNoOther) {
   using enum JobType;
@@ -21,6 +21,13 @@ TEST(JobMerge, IsThisTableAndNoOther) {
   EXPECT_EQ(merge_jobs(Restart, Start), (JobMerge{Restart, false}));
   EXPECT_EQ(merge_jobs(Restart, Stop), (JobMerge{Stop, true}));
   EXPECT_EQ(merge_jobs(Restart, Restart), (JobMerge{Restart, false}));
+  EXPECT_EQ(merge_jobs(Start, Reload), (JobMerge{Start, false}));
+  EXPECT_EQ(merge_jobs(Stop, Reload), (JobMerge{Reload, true}));
+  EXPECT_EQ(merge_jobs(Restart, Reload), (JobMerge{Restart, false}));
+  EXPECT_EQ(merge_jobs(Reload, Start), (JobMerge{Reload, false}));
+  EXPECT_EQ(merge_jobs(Reload, Stop), (JobMerge{Stop, true}));
+  EXPECT_EQ(merge_jobs(Reload, Restart), (JobMerge{Restart, false}));
+  EXPECT_EQ(merge_jobs(Reload, Reload), (JobMerge{Reload, false}));
 }
 
 TEST(JobMerge, GivesTheNewerRequestWhatItAskedFor) {

@@ -17,17 +17,26 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::array state_names{"dead"sv,          "start"sv,         "running"sv,      "stop-sigterm"sv, "stop-sigkill"sv,
-                                 "final-sigterm"sv, "final-sigkill"sv, "auto-restart"sv, "failed"sv};
-constexpr std::array active_names{"inactive"sv,     "activating"sv,   "active"sv,     "deactivating"sv, "deactivating"sv,
-                                  "deactivating"sv, "deactivating"sv, "activating"sv, "failed"sv};
-constexpr std::array result_names{"success"sv,   "resources"sv, "exit-code"sv,      "signal"sv,
-                                  "core-dump"sv, "timeout"sv,   "start-limit-hit"sv};
-constexpr std::array job_names{"start"sv, "stop"sv, "restart"sv};
-constexpr std::array job_result_names{"done"sv, "failed"sv, "canceled"sv, "timeout"sv, "refused"sv};
+constexpr std::array state_names{"dead"sv,         "condition"sv,    "start-pre"sv, "start"sv,         "start-post"sv,
+                                 "running"sv,      "exited"sv,       "reload"sv,    "stop"sv,          "stop-watchdog"sv,
+                                 "stop-sigterm"sv, "stop-sigkill"sv, "stop-post"sv, "final-sigterm"sv, "final-sigkill"sv,
+                                 "auto-restart"sv, "failed"sv,       "active"sv};
+constexpr std::array active_names{"inactive"sv,     "activating"sv,   "activating"sv,   "activating"sv,   "activating"sv,
+                                  "active"sv,       "active"sv,       "reloading"sv,    "deactivating"sv, "deactivating"sv,
+                                  "deactivating"sv, "deactivating"sv, "deactivating"sv, "deactivating"sv, "deactivating"sv,
+                                  "activating"sv,   "failed"sv,       "active"sv};
+static_assert(state_names.size() == state_count && active_names.size() == state_count);
+constexpr std::array result_names{"success"sv, "resources"sv,       "exit-code"sv, "signal"sv,   "core-dump"sv,
+                                  "timeout"sv, "start-limit-hit"sv, "protocol"sv,  "watchdog"sv, "exec-condition"sv};
+constexpr std::array job_names{"start"sv, "stop"sv, "restart"sv, "reload"sv, "try-restart"sv};
+constexpr std::array job_result_names{"done"sv,    "failed"sv,     "canceled"sv, "timeout"sv,
+                                      "refused"sv, "dependency"sv, "skipped"sv};
+constexpr std::array phase_names{"condition"sv, "start-pre"sv, "start"sv,    "start-post"sv,
+                                 "reload"sv,    "stop"sv,      "stop-post"sv};
+constexpr std::array verdict_names{"met"sv, "unmet"sv, "assert-failed"sv};
 constexpr std::array exit_names{"exited"sv, "killed"sv, "dumped"sv, "unknown"sv};
 constexpr std::array problem_names{"resource"sv, "permanent"sv};
-constexpr std::array target_names{"main"sv, "all"sv};
+constexpr std::array target_names{"process"sv, "all"sv};
 constexpr int signal_max = 64;
 
 template <class Enum>
@@ -64,6 +73,9 @@ std::string seconds_text(base::Instant instant) {
   if (text.back() == '.') text.pop_back();
   return text + 's';
 }
+std::int64_t milliseconds(base::Duration duration) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+}
 std::string request_text(const JobRequested& request, const UnitNames& names) {
   return fmt::format("{} {} job={}", name(request.type), unit_text(request.unit, names), job_text(request.job));
 }
@@ -77,6 +89,23 @@ struct EventText {
     for (const JobRequested& job : e.jobs) text += (&job == e.jobs.data() ? " " : ", ") + request_text(job, names);
     return text;
   }
+  std::string operator()(const JobCanceled& e) const { return "JobCanceled job=" + job_text(e.job); }
+  std::string operator()(const ConditionsChecked& e) const {
+    return fmt::format("ConditionsChecked {} {}", unit_text(e.unit, names), name_in(verdict_names, e.verdict));
+  }
+  std::string operator()(const MainFound& e) const { return "MainFound " + run_text(e.run, names); }
+  std::string operator()(const MainMissing& e) const { return "MainMissing " + run_text(e.run, names); }
+  std::string operator()(const Notified& e) const {
+    std::string text = "Notified " + run_text(e.run, names);
+    if (e.is_ready) text += " ready";
+    if (e.is_reloading) text += " reloading";
+    if (e.is_stopping) text += " stopping";
+    if (e.is_alive) text += " watchdog";
+    if (e.asks_to_be_ended) text += " watchdog-trigger";
+    if (e.watchdog) text += fmt::format(" watchdog-ms={}", milliseconds(*e.watchdog));
+    if (e.extend_timeout) text += fmt::format(" extend-ms={}", milliseconds(*e.extend_timeout));
+    return text;
+  }
   std::string operator()(const ProcessStarted& e) const { return "ProcessStarted " + key_text(e.key, names); }
   std::string operator()(const SpawnFailed& e) const {
     return fmt::format("SpawnFailed {} {}", key_text(e.key, names), name_in(problem_names, e.problem));
@@ -85,7 +114,9 @@ struct EventText {
   std::string operator()(const ProcessExited& e) const {
     return fmt::format("ProcessExited {} {}{}", key_text(e.key, names), to_text(e.exit), e.setup_failed ? " in set-up" : "");
   }
-  std::string operator()(const RunEmptied& e) const { return "RunEmptied " + run_text(e.run, names); }
+  std::string operator()(const RunEmptied& e) const {
+    return "RunEmptied " + (e.spawn == 0 ? run_text(e.run, names) : key_text({e.run.unit, e.run.run, e.spawn}, names));
+  }
   std::string operator()(const DeadlinePassed&) const { return "DeadlinePassed"; }
   std::string operator()(const ShutdownRequested&) const { return "ShutdownRequested"; }
   std::string operator()(const FailureReset& e) const { return "FailureReset " + unit_text(e.unit, names); }
@@ -96,7 +127,17 @@ struct EventText {
 struct ActionText {
   const UnitNames& names;
   std::string operator()(const RecordUnit& a) const { return "RecordUnit " + to_text(a.record, names); }
-  std::string operator()(const SpawnProcess& a) const { return "SpawnProcess " + key_text(a.key, names); }
+  std::string operator()(const SpawnProcess& a) const {
+    std::string text = "SpawnProcess " + key_text(a.key, names);
+    if (a.phase != CommandPhase::Start) text += fmt::format(" {}", name_in(phase_names, a.phase));
+    else if (!a.is_main) text += " start";
+    if (a.command > 0) text += fmt::format(" command={}", a.command);
+    return text;
+  }
+  std::string operator()(const CheckConditions& a) const { return "CheckConditions " + unit_text(a.unit, names); }
+  std::string operator()(const FindMain& a) const { return "FindMain " + run_text(a.run, names); }
+  std::string operator()(const TrackMain& a) const { return "TrackMain " + key_text(a.key, names); }
+  std::string operator()(const ReleaseProcess& a) const { return "ReleaseProcess " + key_text(a.key, names); }
   std::string operator()(const SendSignal& a) const {
     return fmt::format("SendSignal {} {} {}", key_text(a.key, names), name_in(target_names, a.target),
                        signal_name(a.signal));
@@ -109,6 +150,14 @@ struct ActionText {
   }
   std::string operator()(const AnnounceState& a) const {
     return fmt::format("AnnounceState {} {} -> {} ({})", unit_text(a.unit, names), name(a.from), name(a.to), name(a.result));
+  }
+  std::string operator()(const AnnounceCycle& a) const {
+    std::string text = "AnnounceCycle";
+    for (const UnitId unit : a.units) text += ' ' + unit_text(unit, names);
+    return text;
+  }
+  std::string operator()(const EndInstance& a) const {
+    return fmt::format("EndInstance {} {}{}", unit_text(a.unit, names), to_text(a.exit), a.is_forced ? " at once" : "");
   }
   std::string operator()(const AnnounceIgnored& a) const {
     return fmt::format("AnnounceIgnored {}: {}", unit_text(a.unit, names), a.rule);
@@ -173,6 +222,25 @@ std::optional<Event> parse_requests(std::string_view text, const UnitNames& name
   return event;
 }
 
+std::optional<Notified> parse_notified(std::span<const std::string_view> words, const RunKey& run) {
+  Notified event{.run = run};
+  for (std::string_view word : words) {
+    if (word == "ready") event.is_ready = true;
+    else if (word == "reloading") event.is_reloading = true;
+    else if (word == "stopping") event.is_stopping = true;
+    else if (word == "watchdog") event.is_alive = true;
+    else if (word == "watchdog-trigger") event.asks_to_be_ended = true;
+    else {
+      auto& span = word.starts_with("watchdog-ms=") ? event.watchdog : event.extend_timeout;
+      if (!base::remove_prefix(word, "watchdog-ms=") && !base::remove_prefix(word, "extend-ms=")) return std::nullopt;
+      const auto number = base::parse_number<std::int64_t>(word);
+      if (!number) return std::nullopt;
+      span = std::chrono::milliseconds{*number};
+    }
+  }
+  return event;
+}
+
 std::optional<Event> parse_exited(std::span<const std::string_view> words, const SpawnKey& key) {
   const bool setup_failed = words.size() >= 2 && words[words.size() - 2] == "in" && words.back() == "set-up";
   const auto exit = parse_exit(words.first(words.size() - (setup_failed ? 2 : 0)));
@@ -212,11 +280,14 @@ std::string to_text(const UnitRecord& r, const UnitNames& names) {
   if (r.run != 0) text += fmt::format(" run={}/{}", r.run, r.spawn);
   if (r.main_running) text += r.main_executed ? " main=executed" : " main=running";
   if (r.main_ended) text += " main=ended";
+  if (r.control != 0) text += fmt::format(" control={}{}", r.control, r.control_running ? ":running" : "");
   if (r.retry_spawn) text += " retry";
   if (r.last_exit != Exit{}) text += fmt::format(" exit=\"{}\"", to_text(r.last_exit));
   if (r.job != no_job) text += fmt::format(" job={}:{}", job_text(r.job), name(r.job_type));
   if (r.restarts != 0) text += fmt::format(" restarts={}", r.restarts);
+  if (r.is_blocked) text += " blocked";
   if (r.deadline != base::Instant{}) text += fmt::format(" deadline={}", seconds_text(r.deadline));
+  if (r.watchdog != base::Instant{}) text += fmt::format(" watchdog={}", seconds_text(r.watchdog));
   return text;
 }
 
@@ -242,17 +313,38 @@ std::optional<Event> parse_event(std::string_view text, const UnitNames& names) 
     const auto unit = unit_named(rest[0], names);
     return unit && rest.size() == 1 ? std::optional<Event>{FailureReset{*unit}} : std::nullopt;
   }
-  const auto key = parse_key(rest[0], what == "RunEmptied" ? 2 : 3, names);
+  if (what == "JobCanceled") {
+    std::string_view word = rest[0];
+    const auto job = base::remove_prefix(word, "job=") ? base::parse_number<JobId>(word) : std::nullopt;
+    return job && rest.size() == 1 ? std::optional<Event>{JobCanceled{*job}} : std::nullopt;
+  }
+  if (what == "ConditionsChecked") {
+    const auto unit = unit_named(rest[0], names);
+    const auto verdict = rest.size() == 2 ? value_in<ConditionVerdict>(verdict_names, rest[1]) : std::nullopt;
+    return unit && verdict ? std::optional<Event>{ConditionsChecked{*unit, *verdict}} : std::nullopt;
+  }
+  if (what == "RunEmptied" && rest.size() == 1) {
+    auto run = parse_key(rest[0], 2, names);
+    if (!run) run = parse_key(rest[0], 3, names);
+    return run ? std::optional<Event>{RunEmptied{run->run_key(), run->spawn}} : std::nullopt;
+  }
+  const bool is_about_run = what == "MainFound" || what == "MainMissing" || what == "Notified";
+  const auto key = parse_key(rest[0], is_about_run ? 2 : 3, names);
   if (!key) return std::nullopt;
   if (what == "ProcessExited") return parse_exited(rest.subspan(1), *key);
   if (what == "SpawnFailed" && rest.size() == 2) {
     const auto problem = value_in<SpawnProblem>(problem_names, rest[1]);
     return problem ? std::optional<Event>{SpawnFailed{*key, *problem}} : std::nullopt;
   }
+  if (what == "Notified") {
+    const auto event = parse_notified(rest.subspan(1), key->run_key());
+    return event ? std::optional<Event>{*event} : std::nullopt;
+  }
   if (rest.size() != 1) return std::nullopt;
+  if (what == "MainFound") return MainFound{key->run_key()};
+  if (what == "MainMissing") return MainMissing{key->run_key()};
   if (what == "ProcessStarted") return ProcessStarted{*key};
   if (what == "ProgramExecuted") return ProgramExecuted{*key};
-  if (what == "RunEmptied") return RunEmptied{key->run_key()};
   return std::nullopt;
 }
 

@@ -32,9 +32,10 @@ struct StateWords {
 [[nodiscard]] std::string_view name(ServiceState state) noexcept;
 /// Result=: "success", "exit-code", "start-limit-hit"
 [[nodiscard]] std::string_view name(ServiceResult result) noexcept;
-/// "start", "stop", "restart"
+/// "start", "stop", "restart", "reload", "try-restart"
 [[nodiscard]] std::string_view name(JobType type) noexcept;
-/// systemd's words for the end of a job: "done", "failed", "canceled", "timeout", "refused"
+/// systemd's words for the end of a job: "done", "failed", "canceled", "timeout", "refused",
+/// "dependency", "skipped"
 [[nodiscard]] std::string_view name(JobResult result) noexcept;
 /// "SIGTERM", or "signal 35" where it has no name.
 [[nodiscard]] std::string signal_name(int number);

@@ -62,7 +62,7 @@ TEST(Print, RefusesWhatIsNoEvent) {
                            "ProcessExited web/1/1 unknown 1",
                            "SpawnFailed web/1/1",
                            "SpawnFailed web/1/1 perhaps",
-                           "RunEmptied web/1/1",
+                           "RunEmptied web/1/1/1",
                            "FailureReset",
                            "FailureReset nginx",
                            "JobRequested start web",

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/action.hpp"
@@ -39,9 +40,12 @@ struct Unit {
   UnitRecord record{};
   ServiceSettings settings{};
   std::vector<JobId> merged_jobs{};  ///< ids that end together with record.job
-  bool emptied = false;              ///< RunEmptied of the present run was told
+  bool emptied = false;              ///< RunEmptied of the present run was told, and nothing was started in it since
+  bool conditions_asked = false;     ///< and not answered
   Evidence evidence = Evidence::Told;
-  bool changed = false;  ///< in this step; the engine's
+  Evidence control_evidence = Evidence::Told;
+  bool changed = false;                     ///< in this step; the engine's
+  std::optional<JobResult> ended_job = {};  ///< how its job ended, in this turn; the engine's
 };
 
 /// A step's actions by urgency; the restart path is what stands in the first.
@@ -53,20 +57,26 @@ struct Orders {
 };
 
 enum class Trigger : std::uint8_t {
-  StartWanted,  ///< by the job in flight, as the two below
+  StartWanted,  ///< by the job in flight, as the three below
   StopWanted,
   RestartWanted,
+  ReloadWanted,
   DeadlinePassed,
-  Recovered,       ///< everything known has been told: what was ordered and never seen is ordered again
-  ProcessStarted,  ///< this and those below: facts about the present run and its main process
-  SpawnFailed,
-  ProgramExecuted,
-  ProcessExited,
+  Recovered,          ///< everything known has been told: what was ordered and never seen is ordered again
+  ConditionsChecked,  ///< this and those below: facts about the present run
+  MainStarted,
+  MainNotStarted,
+  MainExecuted,
+  MainExited,
+  ControlStarted,
+  ControlNotStarted,
+  ControlExited,
+  MainFound,
+  MainMissing,
+  Notified,
   RunEmptied,
 };
-inline constexpr std::size_t job_and_time_triggers = 5;
-inline constexpr std::size_t fact_triggers = 5;
-inline constexpr std::size_t state_count = 9;
+inline constexpr std::size_t trigger_count = 18;
 
 struct Turn {
   Unit& unit;
@@ -74,9 +84,12 @@ struct Turn {
   Orders& orders;
   bool in_order = true;      ///< no other unit's job has to end before that of this one begins
   bool is_hurrying = false;  ///< grace periods are nothing
+  double chance = 0;         ///< 0 … 1, for the jitter of a growing pause
   Exit exit{};
   bool setup_failed = false;
   SpawnProblem problem = SpawnProblem::Resource;
+  ConditionVerdict verdict = ConditionVerdict::Met;
+  const struct Notified* message = nullptr;  ///< of Trigger::Notified
 };
 
 /// Total: every trigger is answered in every state. Returns the rule by which it was ignored, or nullptr.
@@ -84,6 +97,9 @@ const char* take_turn(Trigger trigger, Turn turn);
 
 /// A job is in flight that stops the unit and has not done so yet; starting may follow.
 [[nodiscard]] bool is_being_stopped(const UnitRecord& record) noexcept;
+/// At rest: nothing of the unit runs, and nothing will by itself.
 [[nodiscard]] bool is_inactive(ServiceState state) noexcept;
+/// It counts as started: what requires it may start.
+[[nodiscard]] bool is_up(ServiceState state) noexcept;
 
 }  // namespace perdure::core

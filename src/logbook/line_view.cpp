@@ -23,18 +23,32 @@ time_t seconds_of(const TimeRecord& time) noexcept {
   return static_cast<time_t>(time.realtime_ns / ns_per_s - (time.realtime_ns % ns_per_s < 0 ? 1 : 0));
 }
 
+/// What stands where a time is lost: as long as one that is known.
+std::string_view lost_time(ShowFormat format) noexcept {
+  switch (format) {
+    case ShowFormat::ShortIso: return "----------T--:--:--+----";
+    case ShowFormat::ShortPrecise: return "--- -- --:--:--.------";
+    case ShowFormat::ShortUnix: return "----------.------";
+    default: return "--- -- --:--:--";
+  }
+}
+
 void append_time(std::string& out, const LineView& view, const LineOrigin& origin) {
-  const bool iso = view.format == ShowFormat::ShortIso;
   if (!origin.time) {
-    out += iso ? "----------T--:--:--+----" : "--- -- --:--:--";
+    out += lost_time(view.format);
     return;
   }
   const time_t when = seconds_of(*origin.time);
+  const std::int64_t us = (origin.time->realtime_ns - std::int64_t{when} * ns_per_s) / ns_per_us;
+  if (view.format == ShowFormat::ShortUnix) {
+    fmt::format_to(std::back_inserter(out), "{}.{:06}", when, us);
+    return;
+  }
   tm parts{};
   if (::localtime_r(&when, &parts) == nullptr) return;
   constexpr std::size_t longest = 64;
   std::array<char, longest> text{};
-  if (iso) {
+  if (view.format == ShowFormat::ShortIso) {
     out.append(text.data(), ::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S%z", &parts));
     return;
   }
@@ -43,10 +57,21 @@ void append_time(std::string& out, const LineView& view, const LineOrigin& origi
                                                 "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   fmt::format_to(std::back_inserter(out), "{} {:02} {:02}:{:02}:{:02}", months[static_cast<std::size_t>(parts.tm_mon) % 12],
                  parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+  if (view.format == ShowFormat::ShortPrecise) fmt::format_to(std::back_inserter(out), ".{:06}", us);
 }
 
-/// The name of the unit without its type: what the service is called in a line.
-std::string_view identifier_of(std::string_view unit) noexcept { return unit.substr(0, unit.rfind('.')); }
+/// journalctl's: errors red, warnings yellow, notices bold, debug grey.
+std::string_view colour_of(int priority) noexcept {
+  constexpr int error = 3, warning = 4, notice = 5, debug = 7;
+  if (priority <= error) return "\x1b[0;1;31m";
+  if (priority == warning) return "\x1b[0;1;38;5;185m";
+  if (priority == notice) return "\x1b[0;1;39m";
+  return priority == debug ? "\x1b[0;38;5;245m" : std::string_view{};
+}
+
+std::string_view shown_identifier(const LineView& view) noexcept {
+  return view.identifier.empty() ? identifier_of(std::string_view{view.unit}) : std::string_view{view.identifier};
+}
 
 // As base::escape, but a tab stays: a terminal does nothing with it but go on.
 void append_escaped(std::string& out, std::string_view text) {
@@ -117,33 +142,52 @@ std::string hexadecimal(const InvocationId& id) {
   return out;
 }
 
-void append_json(std::string& out, const LineView& view, const LineOrigin& origin, std::string_view text,
-                 std::uint64_t cut) {
-  const auto add = [&out](std::string_view name, const std::string& value) {
-    out += out.empty() || out.back() == '\n' ? '{' : ',';
-    fmt::format_to(std::back_inserter(out), "\"{}\":{}", name, value);
-  };
-  const auto quoted = [](const auto& value) { return fmt::format("\"{}\"", value); };
-  add("__CURSOR", fmt::format("\"s={:08};o={}\"", origin.place.segment, origin.place.offset));
+/// NAME, value and whether the value is text from outside, in journalctl's order; `add` writes them.
+template <typename Add>
+void each_field(const LineView& view, const LineOrigin& origin, std::string_view text, std::uint64_t cut, int priority,
+                Add add) {
+  const auto number = [&add](std::string_view name, auto value) { add(name, fmt::format("{}", value)); };
+  add("__CURSOR", fmt::format("s={:08};o={}", origin.place.segment, origin.place.offset));
   if (origin.time) {
-    add("__REALTIME_TIMESTAMP", quoted(origin.time->realtime_ns / ns_per_us));
-    add("__MONOTONIC_TIMESTAMP", quoted(origin.time->monotonic_ns / ns_per_us));
+    number("__REALTIME_TIMESTAMP", origin.time->realtime_ns / ns_per_us);
+    number("__MONOTONIC_TIMESTAMP", origin.time->monotonic_ns / ns_per_us);
   }
-  add("_HOSTNAME", json_value(view.host));
-  add("_SYSTEMD_UNIT", json_value(view.unit));
-  if (origin.invocation != InvocationId{}) add("_SYSTEMD_INVOCATION_ID", quoted(hexadecimal(origin.invocation)));
-  if (origin.main_pid != 0) add("_PID", quoted(origin.main_pid));
-  add("_TRANSPORT", quoted("stdout"));
-  add("SYSLOG_IDENTIFIER", json_value(identifier_of(view.unit)));
-  add("PRIORITY", quoted(6));
-  add("MESSAGE", json_value(text));
-  if (cut > 0) add("PERDURE_BYTES_CUT", quoted(cut));
-  out += "}\n";
+  add("_HOSTNAME", view.host);
+  add("_SYSTEMD_UNIT", view.unit);
+  if (origin.invocation != InvocationId{}) add("_SYSTEMD_INVOCATION_ID", hexadecimal(origin.invocation));
+  if (origin.main_pid != 0) number("_PID", origin.main_pid);
+  add("_TRANSPORT", "stdout");
+  add("SYSLOG_IDENTIFIER", shown_identifier(view));
+  number("PRIORITY", priority);
+  add("MESSAGE", text);
+  if (cut > 0) number("PERDURE_BYTES_CUT", cut);
+}
+
+// systemd's "Journal Export Formats": values that are no text come after their size, 64 bits, little-endian.
+void append_export_field(std::string& out, std::string_view name, std::string_view value) {
+  out += name;
+  if (json_string(value)) {
+    out += '=';
+  } else {
+    out += '\n';
+    for (unsigned shift = 0; shift < 64; shift += 8) out += static_cast<char>(std::uint64_t{value.size()} >> shift & 0xFFU);
+  }
+  out += value;
+  out += '\n';
 }
 
 }  // namespace
 
-void append_line(std::string& out, const LineView& view, const LinePiece& piece) {
+std::string_view identifier_of(std::string_view unit) noexcept { return unit.substr(0, unit.rfind('.')); }
+
+std::optional<int> take_level(std::string_view& text) noexcept {
+  if (text.size() < 3 || text[0] != '<' || text[2] != '>' || text[1] < '0' || text[1] > '7') return std::nullopt;
+  const int level = text[1] - '0';
+  text.remove_prefix(3);
+  return level;
+}
+
+void append_line(std::string& out, const LineView& view, const LinePiece& piece, int priority) {
   if (view.format == ShowFormat::Cat && view.raw) {
     out += piece.text;
     if (piece.ends) out += '\n';
@@ -151,15 +195,32 @@ void append_line(std::string& out, const LineView& view, const LinePiece& piece)
   }
   const std::string_view text = piece.cut > 0 ? whole_characters(piece.text) : piece.text;
   const std::uint64_t cut = piece.cut + (piece.text.size() - text.size());
-  if (view.format == ShowFormat::Json) return append_json(out, view, piece.origin, text, cut);
+  if (view.format == ShowFormat::Json) {
+    char before = '{';
+    each_field(view, piece.origin, text, cut, priority, [&](std::string_view name, std::string_view value) {
+      fmt::format_to(std::back_inserter(out), "{}\"{}\":{}", before, name, json_value(value));
+      before = ',';
+    });
+    out += "}\n";
+    return;
+  }
+  if (view.format == ShowFormat::Export) {
+    each_field(view, piece.origin, text, cut, priority,
+               [&out](std::string_view name, std::string_view value) { append_export_field(out, name, value); });
+    out += '\n';
+    return;
+  }
   if (view.format != ShowFormat::Cat) {
     append_time(out, view, piece.origin);
-    fmt::format_to(std::back_inserter(out), " {} ", base::escape(view.host));
-    out += base::escape(identifier_of(view.unit));
+    if (!view.hides_host) fmt::format_to(std::back_inserter(out), " {}", base::escape(view.host));
+    fmt::format_to(std::back_inserter(out), " {}", base::escape(shown_identifier(view)));
     if (piece.origin.main_pid != 0) fmt::format_to(std::back_inserter(out), "[{}]", piece.origin.main_pid);
     out += ": ";
   }
+  const std::string_view colour = view.has_colours ? colour_of(priority) : std::string_view{};
+  out += colour;
   append_escaped(out, text);
+  if (!colour.empty()) out += "\x1b[0m";
   if (cut > 0) fmt::format_to(std::back_inserter(out), "… ({} more bytes)", cut);
   out += '\n';
 }

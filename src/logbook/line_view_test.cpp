@@ -1,6 +1,7 @@
 #include "logbook/line_view.hpp"
 
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -34,6 +35,45 @@ TEST(LineView, LooksAsJournalctlDoes) {
   EXPECT_EQ(shown(ShowFormat::ShortIso, "priority 0 message"),
             "2025-11-21T04:40:10+0000 host1 demo[4207]: priority 0 message\n");
   EXPECT_EQ(shown(ShowFormat::Cat, "priority 0 message"), "priority 0 message\n");
+  EXPECT_EQ(shown(ShowFormat::ShortPrecise, "priority 0 message"),
+            "Nov 21 04:40:10.500000 host1 demo[4207]: priority 0 message\n");
+  EXPECT_EQ(shown(ShowFormat::ShortUnix, "priority 0 message"), "1763700010.500000 host1 demo[4207]: priority 0 message\n");
+}
+
+TEST(LineView, PrioritiesHaveJournalctlsColours) {
+  const testing::Utc utc;
+  const LineOrigin where = origin();
+  const auto line = [&](int priority) {
+    std::string out;
+    append_line(out, {.format = ShowFormat::Cat, .unit = "demo.service", .has_colours = true},
+                {.origin = where, .text = "x"}, priority);
+    return out;
+  };
+  for (const int error : {0, 1, 2, 3}) EXPECT_EQ(line(error), "\x1b[0;1;31mx\x1b[0m\n");
+  EXPECT_EQ(line(4), "\x1b[0;1;38;5;185mx\x1b[0m\n");
+  EXPECT_EQ(line(5), "\x1b[0;1;39mx\x1b[0m\n");
+  EXPECT_EQ(line(6), "x\n");
+  EXPECT_EQ(line(7), "\x1b[0;38;5;245mx\x1b[0m\n");
+}
+
+TEST(LineView, APriorityIsOneDigitFrom0To7InFront) {
+  const auto taken = [](std::string_view text) {
+    const auto level = take_level(text);
+    return std::pair{level.value_or(-1), std::string{text}};
+  };
+  EXPECT_EQ(taken("<3>failed"), std::pair(3, "failed"s));
+  EXPECT_EQ(taken("<0>"), std::pair(0, ""s));
+  for (const char* none : {"", "<", "<3", "<8>x", "<33>x", "<a>x", " <3>x", "3>x"})
+    EXPECT_EQ(taken(none), std::pair(-1, std::string{none}));
+}
+
+TEST(LineView, ExportIsSystemdsFormat) {
+  EXPECT_EQ(shown(ShowFormat::Export, "hi"),
+            "__CURSOR=s=00000001;o=812\n__REALTIME_TIMESTAMP=1763700010500000\n__MONOTONIC_TIMESTAMP=11500000\n"
+            "_HOSTNAME=host1\n_SYSTEMD_UNIT=demo.service\n_SYSTEMD_INVOCATION_ID=abababababababababababababababab\n"
+            "_PID=4207\n_TRANSPORT=stdout\nSYSLOG_IDENTIFIER=demo\nPRIORITY=6\nMESSAGE=hi\n\n");
+  const std::string binary = shown(ShowFormat::Export, "a\xff");
+  EXPECT_TRUE(binary.ends_with("MESSAGE\n\x02\0\0\0\0\0\0\0a\xff\n\n"s)) << binary;
 }
 
 TEST(LineView, JsonHasJournalctlsFieldsAllOfThemStrings) {
@@ -77,6 +117,10 @@ TEST(LineView, WhatIsNotKnownIsNotInvented) {
   std::string out;
   append_line(out, {.format = ShowFormat::Short, .unit = "demo.service", .host = "host1"}, {.origin = nothing, .text = "x"});
   EXPECT_EQ(out, "--- -- --:--:-- host1 demo: x\n");
+  out.clear();
+  append_line(out, {.format = ShowFormat::ShortUnix, .unit = "demo.service", .hides_host = true},
+              {.origin = nothing, .text = "x"});
+  EXPECT_EQ(out, "----------.------ demo: x\n");
   out.clear();
   append_line(out, {.format = ShowFormat::Json, .unit = "demo.service", .host = "host1"}, {.origin = nothing, .text = "x"});
   EXPECT_EQ(out.find("TIMESTAMP"), std::string::npos);

@@ -91,9 +91,7 @@ void IndexCursor::seek(std::uint64_t offset) {
   next_.reset();
   at_end_ = false;
   position_ = 0;
-  struct stat status {};
-  if (os::sys::fstat(fd_.get(), &status) != 0) return;
-  std::uint64_t first = 0, last = static_cast<std::uint64_t>(status.st_size) / record_bytes;
+  std::uint64_t first = 0, last = count();
   while (first < last) {  // the first record beyond `offset`
     const std::uint64_t middle = first + (last - first) / 2;
     const auto record = read(middle);
@@ -106,11 +104,44 @@ void IndexCursor::seek(std::uint64_t offset) {
   position_ = (first - std::min(first, back)) * record_bytes;
 }
 
+std::uint64_t IndexCursor::count() const {
+  struct stat status {};
+  return fd_ && os::sys::fstat(fd_.get(), &status) == 0 ? static_cast<std::uint64_t>(status.st_size) / record_bytes : 0;
+}
+
+std::optional<TimeRecord> IndexCursor::time_from(std::uint64_t number) {
+  constexpr std::uint64_t others_max = 64;  // runs are repeated far more rarely than times
+  for (std::uint64_t i = number; i < number + others_max; ++i) {
+    const auto record = read(i);
+    if (!record) continue;
+    if (const auto* const time = std::get_if<TimeRecord>(&*record)) return *time;
+  }
+  return std::nullopt;
+}
+
+std::optional<TimeRecord> IndexCursor::last_before(std::int64_t realtime_ns) {
+  if (!fd_) return std::nullopt;
+  std::optional<TimeRecord> found;
+  std::uint64_t first = 0, last = count();
+  while (first < last) {
+    const std::uint64_t middle = first + (last - first) / 2;
+    const auto time = time_from(middle);
+    if (time && time->realtime_ns < realtime_ns) {
+      found = time;
+      first = middle + 1;
+    } else {
+      last = middle;
+    }
+  }
+  return found;
+}
+
 // ---- lines -------------------------------------------------------------------------------------------------------------------
 
 bool SegmentReader::end_line(const LineTaker& take) {
   if (!std::exchange(in_line_, false)) return true;
-  const bool wanted = take({.origin = line_, .text = text_, .cut = cut_});
+  const bool begins = !std::exchange(continues_, false), is_dropped = std::exchange(drops_line_, false);
+  const bool wanted = is_dropped || take({.origin = line_, .text = text_, .cut = cut_, .begins = begins});
   text_.clear();
   cut_ = 0;
   return wanted;
@@ -127,7 +158,8 @@ bool SegmentReader::append(std::string_view text, const LineTaker& take) {
         cut_ += text.size();
         return true;
       }
-      if (!take({.origin = line_, .text = text_, .ends = false})) return false;
+      const bool begins = !std::exchange(continues_, true);
+      if (!drops_line_ && !take({.origin = line_, .text = text_, .ends = false, .begins = begins})) return false;
       text_.clear();
     }
     const std::string_view part = text.substr(0, shown_bytes_max - text_.size());
@@ -189,10 +221,25 @@ void SegmentReader::start_at(Place place) {
   data_.reset();
   text_.clear();
   cut_ = 0;
-  in_line_ = false;
+  in_line_ = continues_ = drops_line_ = false;
   if (place.segment == 0) return;
   open(place.segment);
   index_.seek(place.offset);
+}
+
+Result<void> SegmentReader::start_near(std::int64_t realtime_ns) {
+  start_at({});
+  PERDURE_TRY(const std::vector<SegmentFile> files, list_segments(directory_.get()));
+  for (auto file = files.rbegin(); file != files.rend(); ++file) {
+    if (!file->has_data || !file->has_index) continue;
+    const auto time = IndexCursor{open_to_read(directory_, file->number, index_suffix)}.last_before(realtime_ns);
+    if (!time) continue;
+    // A line may go on over the place where a record stands; what is before it belongs to a line that came earlier.
+    start_at({.segment = file->number, .offset = time->offset - (time->offset > 0 ? 1 : 0)});
+    drops_line_ = time->offset > 0;
+    return {};
+  }
+  return {};
 }
 
 Result<std::optional<std::uint32_t>> SegmentReader::next_number() const {
@@ -245,15 +292,16 @@ bool SegmentReader::is_orphaned() const {
   return os::sys::fstat(directory_.get(), &status) != 0 || status.st_nlink == 0;
 }
 
-Result<Place> SegmentReader::place_of_last(std::uint64_t lines, bool unended) {
+Result<Place> SegmentReader::place_of_last(std::uint64_t lines, bool unended, std::optional<Place> end) {
   PERDURE_TRY(const std::vector<SegmentFile> files, list_segments(directory_.get()));
   std::uint64_t left = 0;  // newlines to be found; set at the end of the log
   bool at_end = true;
   for (auto file = files.rbegin(); file != files.rend(); ++file) {
-    if (!file->has_data) continue;
+    if (!file->has_data || (end && file->number > end->segment)) continue;
     const UniqueFd data = open_to_read(directory_, file->number, data_suffix);
     if (!data) continue;
-    PERDURE_TRY(const std::uint64_t size, size_of(data, file->number));
+    PERDURE_TRY(std::uint64_t size, size_of(data, file->number));
+    if (end && file->number == end->segment) size = std::min(size, end->offset);
     if (size == 0) continue;
     if (std::exchange(at_end, false)) {
       char last = '\n';

@@ -12,6 +12,7 @@
 //     reader.finish(…);                                                                     // and a rest without newline
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -31,6 +32,7 @@ namespace perdure::logbook {
 struct Place {
   std::uint32_t segment = 0;
   std::uint64_t offset = 0;
+  friend auto operator<=>(const Place&, const Place&) = default;
 };
 
 /// Where a line stands and what the index says about its first byte.
@@ -47,6 +49,7 @@ struct LinePiece {
   std::string_view text{};  ///< without the newline
   std::uint64_t cut = 0;    ///< how many bytes of the line are not in it
   bool ends = true;         ///< false: more of the same line follows
+  bool begins = true;       ///< false: the line has begun in an earlier piece
 };
 /// Whether more is wanted.
 using LineTaker = std::function<bool(const LinePiece&)>;
@@ -67,9 +70,13 @@ class IndexCursor {
   void refresh() noexcept { at_end_ = false; }
   /// Goes to a record from which on everything that is true at `offset` is said.
   void seek(std::uint64_t offset);
+  /// The last record of a time before `realtime_ns`, if there is one.
+  std::optional<TimeRecord> last_before(std::int64_t realtime_ns);
 
  private:
   std::optional<Record> read(std::uint64_t number);
+  std::optional<TimeRecord> time_from(std::uint64_t number);
+  [[nodiscard]] std::uint64_t count() const;
 
   UniqueFd fd_;
   std::vector<RecordBytes> buffer_;
@@ -85,10 +92,13 @@ class SegmentReader {
   SegmentReader(UniqueFd directory, Pieces pieces) : directory_(std::move(directory)), pieces_(pieces) {}
 
   /// Where the last `lines` lines begin, or a little before: a line that only the end of a run ends is not counted. `unended`:
-  /// whether a rest without a newline is a line.
-  Result<Place> place_of_last(std::uint64_t lines, bool unended);
+  /// whether a rest without a newline is a line. With `end`: the last ones before it; requires: a line begins there.
+  Result<Place> place_of_last(std::uint64_t lines, bool unended, std::optional<Place> end = {});
   /// The next read() begins there.
   void start_at(Place place);
+  /// The next read() begins with a line that came before `realtime_ns`, as late as the index can tell, or at the beginning. Where
+  /// the clock was set back, what came between may be left out.
+  Result<void> start_near(std::int64_t realtime_ns);
   /// Hands out what is there and complete. Returns whether all was wanted.
   Result<bool> read(const LineTaker& take);
   /// Hands out the rest of a line that has not ended.
@@ -115,6 +125,8 @@ class SegmentReader {
   std::string text_;       ///< of it
   std::uint64_t cut_ = 0;  ///< of it
   bool in_line_ = false;
+  bool continues_ = false;   ///< a piece of it was handed out
+  bool drops_line_ = false;  ///< it began before the place that was asked for
 };
 
 }  // namespace perdure::logbook

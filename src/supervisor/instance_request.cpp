@@ -10,6 +10,7 @@
 
 #include "base/text.hpp"
 #include "unit/unit_name.hpp"
+#include "unit/values.hpp"
 
 namespace perdure::supervisor {
 namespace {
@@ -17,7 +18,18 @@ namespace {
 using core::JobId;
 using Json = nlohmann::json;
 
-enum Member : unsigned { units_member = 1, properties_member = 2, wait_member = 4, jobs_member = 8, after_member = 16 };
+enum Member : unsigned {
+  units_member = 1,
+  properties_member = 2,
+  wait_member = 4,
+  jobs_member = 8,
+  after_member = 16,
+  signal_member = 32,
+  whom_member = 64,
+  reverse_member = 128,
+  all_member = 256,
+  code_member = 512,
+};
 
 struct Row {
   std::string_view name;
@@ -26,19 +38,32 @@ struct Row {
   bool needs_one = false;  ///< at least one unit, or job
 };
 
-constexpr std::array<Row, 13> table{{
+constexpr std::array<Row, 26> table{{
+    {"cancel", Verb::Cancel, jobs_member, true},
+    {"cat", Verb::Cat, units_member, true},
+    {"daemon-reload", Verb::DaemonReload, 0},
+    {"exit", Verb::Exit, code_member},
     {"instance", Verb::Instance, properties_member},
     {"is-active", Verb::IsActive, units_member, true},
     {"is-failed", Verb::IsFailed, units_member, true},
+    {"is-system-running", Verb::IsSystemRunning, 0},
+    {"kill", Verb::Kill, units_member | signal_member | whom_member, true},
+    {"list-dependencies", Verb::ListDependencies, units_member | reverse_member | all_member},
+    {"list-jobs", Verb::ListJobs, 0},
     {"list-units", Verb::ListUnits, after_member},
     {"ping", Verb::Ping, 0},
+    {"reload", Verb::Reload, units_member | wait_member, true},
+    {"reload-or-restart", Verb::ReloadOrRestart, units_member | wait_member, true},
     {"reset-failed", Verb::ResetFailed, units_member},
     {"restart", Verb::Restart, units_member | wait_member, true},
     {"show", Verb::Show, units_member | properties_member},
+    {"show-environment", Verb::ShowEnvironment, 0},
     {"shutdown", Verb::Shutdown, 0},
     {"start", Verb::Start, units_member | wait_member, true},
     {"status", Verb::Status, units_member | properties_member},
     {"stop", Verb::Stop, units_member | wait_member, true},
+    {"try-restart", Verb::TryRestart, units_member | wait_member, true},
+    {"verify", Verb::Verify, units_member, true},
     {"wait", Verb::Wait, jobs_member, true},
 }};
 
@@ -74,6 +99,29 @@ std::optional<Fault> read_jobs(const Json& value, std::vector<JobId>& jobs) {
   return std::nullopt;
 }
 
+std::optional<Fault> read_signal(const Json& value, int& signal) {
+  const Result<int> number =
+      value.is_string() ? unit::parse_signal(value.get_ref<const std::string&>()) : Result<int>{Error{"no string"}};
+  if (!number) return bad_request("\"signal\" must be the name or number of a signal: \"SIGTERM\", \"9\"");
+  signal = *number;
+  return std::nullopt;
+}
+
+std::optional<Fault> read_whom(const Json& value, KillWhom& whom) {
+  const std::string word = value.is_string() ? value.get<std::string>() : std::string{};
+  if (word == "all") whom = KillWhom::All;
+  else if (word == "main") whom = KillWhom::Main;
+  else if (word == "control") whom = KillWhom::Control;
+  else return bad_request("\"whom\" must be \"all\", \"main\" or \"control\"");
+  return std::nullopt;
+}
+
+std::optional<Fault> read_flag(std::string_view member, const Json& value, bool& flag) {
+  if (!value.is_boolean()) return bad_request(fmt::format("\"{}\" must be true or false", member));
+  flag = value.get<bool>();
+  return std::nullopt;
+}
+
 std::string members_of(const Row& row) {
   std::vector<std::string_view> names;
   if ((row.members & units_member) != 0) names.emplace_back("units");
@@ -81,6 +129,11 @@ std::string members_of(const Row& row) {
   if ((row.members & jobs_member) != 0) names.emplace_back("jobs");
   if ((row.members & after_member) != 0) names.emplace_back("after");
   if ((row.members & wait_member) != 0) names.emplace_back("wait");
+  if ((row.members & signal_member) != 0) names.emplace_back("signal");
+  if ((row.members & whom_member) != 0) names.emplace_back("whom");
+  if ((row.members & reverse_member) != 0) names.emplace_back("reverse");
+  if ((row.members & all_member) != 0) names.emplace_back("all");
+  if ((row.members & code_member) != 0) names.emplace_back("code");
   return names.empty() ? "nothing else" : fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -101,8 +154,19 @@ std::optional<Fault> read_json(const Row& row, const Request& request, InstanceR
       if (!value.is_string()) return bad_request("\"after\" must be a string");
       question.after = value.get_ref<const std::string&>();
     } else if (name == "wait" && takes(wait_member)) {
-      if (!value.is_boolean()) return bad_request("\"wait\" must be true or false");
-      question.waits = value.get<bool>();
+      fault = read_flag(name, value, question.waits);
+    } else if (name == "signal" && takes(signal_member)) {
+      fault = read_signal(value, question.signal);
+    } else if (name == "whom" && takes(whom_member)) {
+      fault = read_whom(value, question.whom);
+    } else if (name == "reverse" && takes(reverse_member)) {
+      fault = read_flag(name, value, question.is_reverse);
+    } else if (name == "all" && takes(all_member)) {
+      fault = read_flag(name, value, question.wants_all);
+    } else if (name == "code" && takes(code_member)) {
+      if (!value.is_number_unsigned() || value.get<std::uint64_t>() > 255)
+        return bad_request("\"code\" must be a number from 0 to 255");
+      question.code = value.get<int>();
     } else {
       fault = bad_request(fmt::format("{} does not take {}; it takes {}", row.name, base::quote(name), members_of(row)));
     }
@@ -130,9 +194,10 @@ std::optional<Fault> read_plain(const Row& row, const Request& request, Instance
 
 std::optional<Fault> check(const Row& row, const InstanceRequest& question) {
   if (row.needs_one && question.units.empty() && question.jobs.empty()) {
-    return bad_request(fmt::format("{} needs at least one {}", row.name, row.verb == Verb::Wait ? "job" : "unit"));
+    return bad_request(fmt::format("{} needs at least one {}", row.name, (row.members & jobs_member) != 0 ? "job" : "unit"));
   }
   for (const std::string& unit : question.units) {
+    if (row.verb == Verb::Verify && unit.starts_with('/')) continue;  // a file's path
     if (const auto name = unit::UnitName::parse(unit); !name) return Fault{"bad-unit-name", name.error().message()};
   }
   return std::nullopt;

@@ -25,20 +25,36 @@ inline constexpr std::size_t units_max = 1'024;
 inline constexpr std::size_t properties_max = 128;
 
 enum class Verb : std::uint8_t {
+  Cancel,
+  Cat,
+  DaemonReload,
+  Exit,
   Instance,
   IsActive,
   IsFailed,
+  IsSystemRunning,
+  Kill,
+  ListDependencies,
+  ListJobs,
   ListUnits,
   Ping,
+  Reload,
+  ReloadOrRestart,
   ResetFailed,
   Restart,
   Show,
+  ShowEnvironment,
   Shutdown,
   Start,
   Status,
   Stop,
+  TryRestart,
+  Verify,
   Wait,
 };
+
+/// Which processes of a unit kill signals.
+enum class KillWhom : std::uint8_t { All, Main, Control };
 
 /// Why a request is refused; nothing has changed.
 class Fault {
@@ -67,6 +83,11 @@ struct InstanceRequest {
   std::vector<core::JobId> jobs{};
   std::string after{};
   bool waits = true;
+  int signal = 15;
+  KillWhom whom = KillWhom::All;
+  bool is_reverse = false;
+  bool wants_all = false;
+  int code = 0;
 
   static Result<InstanceRequest, Fault> parse(const Request& request);
 };

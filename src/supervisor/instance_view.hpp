@@ -21,6 +21,7 @@
 
 #include "core/action.hpp"
 #include "core/event.hpp"
+#include "supervisor/instance_request.hpp"
 
 namespace perdure::supervisor {
 
@@ -56,6 +57,11 @@ struct UnitStatus {
   Timestamp exec_main_exit{};
   core::JobId job = core::no_job;  ///< in flight
   core::JobType job_type = core::JobType::Start;
+  bool can_reload = false;               ///< it has ExecReload=
+  std::string_view status_text{};        ///< STATUS= of its last message
+  int status_errno = 0;                  ///< ERRNO= of it
+  std::string_view syslog_identifier{};  ///< empty: the program's name
+  bool syslog_level_prefix = true;
   /// What a person should know of it, one line each: directives that are not implemented, rights that are missing.
   std::vector<std::string_view> remarks{};
 };
@@ -88,13 +94,27 @@ struct InstanceFacts {
 /// Why a job or a request was not taken. Nothing has changed.
 struct Refusal {
   enum class Code : std::uint8_t {
-    NoSuchUnit,    ///< not in the loaded set
-    BadUnit,       ///< its file cannot be used; the message says why
-    ShuttingDown,  ///< the instance stops
-    Busy,          ///< a limit of the instance is reached; later it may work
+    NoSuchUnit,     ///< not in the loaded set
+    BadUnit,        ///< its file cannot be used; the message says why
+    ShuttingDown,   ///< the instance stops
+    NotApplicable,  ///< the unit is not made for that: no ExecReload=, RefuseManualStart=
+    Busy,           ///< a limit of the instance is reached; later it may work
   };
   Code code = Code::NoSuchUnit;
   std::string message{};  ///< one line: what was refused, why, what to do; empty: the usual words for the code
+};
+
+/// A text that a unit is made of.
+struct UnitText {
+  std::string path{};
+  std::string text{};
+};
+/// What the loader says of a unit: one line of a file.
+struct Finding {
+  std::string path{};
+  int line = 0;  ///< 0: none
+  enum class Severity : std::uint8_t { Error, Warning, Remark } severity = Severity::Warning;
+  std::string message{};
 };
 
 class InstanceView {
@@ -120,8 +140,24 @@ class InstanceView {
   [[nodiscard]] virtual bool is_in_flight(core::JobId job) const = 0;
   /// Forgets a failure and the start limit's count. None: done.
   virtual std::optional<Refusal> reset_failed(std::string_view unit) = 0;
+  /// Signals processes of the unit's present run. How many; or why not.
+  virtual std::variant<std::size_t, Refusal> send_signal(std::string_view unit, int signal, KillWhom whom) = 0;
+  /// The unit's files as they are now, its own first; nothing where there is none.
+  [[nodiscard]] virtual std::vector<UnitText> texts(std::string_view unit) const = 0;
+  /// What loading the unit, or the file at a path, would say now. Changes nothing.
+  [[nodiscard]] virtual std::vector<Finding> verify(std::string_view unit_or_path) const = 0;
+  /// What the unit wants and requires, or who wants and requires it; by name.
+  [[nodiscard]] virtual std::vector<std::string_view> dependencies(std::string_view unit, bool is_reverse) const = 0;
+  /// Reads the files of all units again.
+  virtual void reload_files() = 0;
+  /// Ends a job; none that is in flight: false.
+  virtual bool cancel(core::JobId job) = 0;
+  /// What every service finds in its environment, NAME=VALUE.
+  [[nodiscard]] virtual std::vector<std::string> environment() const = 0;
   /// Begins the orderly stop of everything.
   virtual void shut_down() = 0;
+  /// As shut_down(); the instance ends with `code`.
+  virtual void exit_with(int code) = 0;
 };
 
 }  // namespace perdure::supervisor

@@ -17,7 +17,7 @@ namespace {
 namespace sys = os::sys;
 
 constexpr std::uint32_t record_magic = 0x4a445250;  // "PRDJ"
-constexpr std::uint32_t record_version = 1;
+constexpr std::uint32_t record_version = 2;
 constexpr std::uint64_t rewrite_slack = 8192;  // records beyond four per unit
 constexpr std::size_t buffer_keep = 64 * journal_record_bytes;
 constexpr off_t journal_bytes_max = off_t{1} << 30;
@@ -52,6 +52,11 @@ class Reader {
     get(count);
     value = base::Instant{base::Duration{count}};
   }
+  void get(base::Duration& value) {
+    std::int64_t count = 0;
+    get(count);
+    value = base::Duration{count};
+  }
 
  private:
   const unsigned char* at_;
@@ -84,6 +89,20 @@ void each_field(Entry& entry, Field field) {
   for (auto& byte : entry.process.invocation) field(byte);
   field(record.setup_failed);
   field(entry.process.log_pipe);
+  field(record.last_spawn);
+  field(record.control);
+  field(record.phase);
+  field(record.command);
+  field(record.control_running);
+  field(record.watchdog);
+  field(record.watchdog_span);
+  field(record.short_lives);
+  field(record.is_populated);
+  field(record.stop_wanted);
+  field(record.was_up);
+  field(record.is_held_down);
+  field(record.is_blocked);
+  field(record.is_down_for_watchdog);
 }
 
 constexpr std::size_t header_bytes = 12;
@@ -127,8 +146,9 @@ bool decode(std::span<const unsigned char, journal_record_bytes> bytes, JournalE
   if (crc != checksum(bytes.data() + header_bytes, bytes.size() - header_bytes)) return false;
   Reader reader{bytes.data() + header_bytes};
   each_field(entry, [&reader](auto& value) { reader.get(value); });
-  return entry.record.state <= core::ServiceState::Failed && entry.record.result <= core::ServiceResult::StartLimitHit &&
-         entry.record.last_exit.kind <= core::ExitKind::Unknown && entry.record.job_type <= core::JobType::Restart;
+  return static_cast<std::size_t>(entry.record.state) < core::state_count &&
+         entry.record.result <= core::ServiceResult::ExecCondition &&
+         entry.record.last_exit.kind <= core::ExitKind::Unknown && entry.record.job_type <= core::JobType::TryRestart;
 }
 
 bool Journal::has_header() const {

@@ -37,7 +37,7 @@ struct JournalEntry {
   friend bool operator==(const JournalEntry&, const JournalEntry&) = default;
 };
 
-inline constexpr std::size_t journal_record_bytes = 192;
+inline constexpr std::size_t journal_record_bytes = 256;
 using JournalBytes = std::array<unsigned char, journal_record_bytes>;
 JournalBytes encode(const JournalEntry& entry) noexcept;
 /// False: these bytes are no record.

@@ -61,15 +61,16 @@ int Manager::run() {
   answers_.clear();
   drain_last_output();
   tracking_.close_down();
-  for (const std::string& file :
-       {options_.runtime_dir + "/control.sock", options_.state_dir + "/journal", options_.state_dir + "/units"})
+  for (const std::string& file : {options_.runtime_dir + "/control.sock", notify_path(), options_.state_dir + "/journal",
+                                  options_.state_dir + "/units"})
     sys::unlink(file.c_str());
   flush_said();
   keeper::Request request;
   request.operation = keeper::Operation::Finish;
+  request.number = exit_code_;
   keeper_.send(request);
   keeper_.flush();
-  return 0;
+  return exit_code_;
 }
 
 /// What services wrote before they ended waits in their pipes as long as the log takes nothing; here is the last chance for it.
@@ -133,6 +134,7 @@ void Manager::dispatch(const loop::Readiness& fact) {
       return take_keeper_messages();
     case TokenKind::Control: return take_control();
     case TokenKind::Tracking: return take_tracking_events();
+    case TokenKind::Notify: return take_notifications();
     default: break;
   }
   SupervisedUnit* const unit = find(unit_of(fact.token));
@@ -154,9 +156,9 @@ void Manager::take_due() {
       continue;
     }
     if (kind == TokenKind::KeeperOwes) {
-      for (const auto& [sequence, key] : spawns_) {
-        if (const SupervisedUnit* const waiting = find(key.unit))
-          tracking_.thaw(ProcessTracking::leaf_name(waiting->name, key.run));
+      for (const auto& [sequence, order] : spawns_) {
+        if (const SupervisedUnit* const waiting = find(order.key.unit))
+          tracking_.thaw(ProcessTracking::leaf_name(waiting->name, order.key.run));
       }
       do_deferred();
       flush_said();
@@ -177,6 +179,7 @@ void Manager::take_due() {
       check_empty(*unit, run);
     }
     if (kind == TokenKind::Release && run.is_released) finish_release(*unit, run);
+    if (kind == TokenKind::MainProcess) look_for_main(*unit, run);
   }
   if (const auto deadline = engine_.next_deadline(); deadline && *deadline <= now_)
     events_.emplace_back(core::DeadlinePassed{});
@@ -281,21 +284,31 @@ void Manager::take_exit(const keeper::Entry& entry) {
   const bool timed_out = step == wire::Step::WorkingDirectory && entry.failed_error == 0 && entry.end_code == CLD_KILLED &&
                          entry.end_status == SIGALRM;
   const bool has_failed = step != wire::Step::None && (entry.failed_error != 0 || timed_out);
-  exited.setup_failed = has_failed || (run != nullptr && !is_through(*run));
+  const bool is_main = run != nullptr && run->spawn == entry.key.spawn;
+  ControlProcess* const control =
+      run != nullptr && run->control != nullptr && run->control->spawn == entry.key.spawn ? run->control.get() : nullptr;
+  exited.setup_failed = has_failed || (is_main && !is_through(*run));
   if (exited.setup_failed) {
-    unit->last_failure = has_failed
-                             ? setup_failure_text(step, timed_out ? ETIMEDOUT : entry.failed_error, unit->launch.program,
-                                                  rights_in_spec(specs_->fd(), unit->launch.place))
-                             : "its process ended before it could execute " + unit->launch.program;
-    if (run == nullptr || !run->exit) say(unit->name + ": " + unit->last_failure);
+    const std::string& program = unit->launch.program;
+    unit->last_failure = has_failed ? setup_failure_text(step, timed_out ? ETIMEDOUT : entry.failed_error, program,
+                                                         rights_in_spec(specs_->fd(), unit->launch.place))
+                                    : "its process ended before it could execute " + program;
+    const bool is_known = is_main ? run->exit.has_value() : control != nullptr && control->exit.has_value();
+    if (!is_known) say(unit->name + ": " + unit->last_failure);
   }
   events_.emplace_back(exited);
   if (run == nullptr) return;
-  run->exit = exited.exit;
-  run->setup_failed = exited.setup_failed;
-  run->exited = stamp(base::Instant{base::Duration{entry.ended_ns}});
-  run->pidfd.reset();
-  check_empty(*unit, *run);
+  if (is_main) {
+    run->exit = exited.exit;
+    run->setup_failed = exited.setup_failed;
+    run->exited = stamp(base::Instant{base::Duration{entry.ended_ns}});
+    run->pidfd.reset();
+  } else if (control != nullptr) {
+    control->exit = exited.exit;
+    control->setup_failed = exited.setup_failed;
+    control->pidfd.reset();
+  }
+  if (run->is_without_process()) check_empty(*unit, *run);
 }
 
 void Manager::take_tracking_events() {
@@ -457,6 +470,7 @@ void Manager::become_keeper() {
   park_here(control_label, control_->listener());
   park_here(journal_label, journal_->fd());
   park_here(units_label, saved_->fd());
+  park_here(notify_label, notify_.get());
   if (crashes_.fd() >= 0) park_here(crashes_label, crashes_.fd());
   if (is_shutting_down_) park_here(stopping_label, specs_->fd());
   if (tracking_.enters_by_procs()) park_here(by_procs_label, specs_->fd());

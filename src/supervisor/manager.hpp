@@ -20,6 +20,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/engine.hpp"
@@ -42,6 +43,14 @@
 
 namespace perdure::supervisor {
 
+/// --console=: what of the services' output goes to the instance's stdout as well.
+enum class ConsoleFormat : std::uint8_t {
+  Default,  ///< Prefix as PID 1, else Off
+  Off,
+  Prefix,  ///< "unit: line"
+  Json,    ///< one object per line
+};
+
 struct ManagerOptions {
   std::string runtime_dir{};
   std::string state_dir{};
@@ -49,7 +58,10 @@ struct ManagerOptions {
   std::string cgroup_root{};             ///< empty: below our own cgroup
   std::vector<std::string> unit_path{};  ///< empty: the system's or the user's
   std::vector<std::string> units{};      ///< UNIT or FILE
-  std::span<char*> arguments{};          ///< as they came, for a keeper that has to be started again
+  ConsoleFormat console = ConsoleFormat::Default;
+  std::vector<std::string> pass_env{};  ///< patterns of names that services get from our environment
+  unit::Isolation isolation = unit::Isolation::AsSystemd;
+  std::span<char*> arguments{};  ///< as they came, for a keeper that has to be started again
 };
 
 /// On failure: one line about the argument that is wrong. Requires: `arguments` stay as they are, as those of main() do.
@@ -59,6 +71,7 @@ Result<ManagerOptions> parse_manager_arguments(int count, char** arguments);
 inline constexpr const char* control_label = "control";  ///< the listening control socket
 inline constexpr const char* journal_label = "journal";
 inline constexpr const char* units_label = "units";
+inline constexpr const char* notify_label = "notify";      ///< the socket that services send READY=1 to
 inline constexpr const char* stopping_label = "stopping";  ///< any descriptor: everything is to stop, whoever is manager
 inline constexpr const char* crashes_label = "crashes";    ///< what is in hand, and was at crashes: CrashFile
 inline constexpr const char* by_procs_label =
@@ -72,6 +85,15 @@ class Manager : private InstanceView {
   int run();
 
  private:
+  /// A unit that the core has not been told of yet.
+  struct NewUnit {
+    core::UnitId id = core::no_unit;
+    std::vector<std::pair<std::vector<core::UnitId> core::ServiceSettings::*, std::vector<unit::UnitName>>> related{};
+    std::vector<unit::UnitName> default_after{};  ///< of a target: it comes after what it pulls in, unless that objects
+    std::vector<unit::UnitName> reload_from{};    ///< ReloadPropagatedFrom=
+    core::ServiceSettings settings{};
+  };
+
   Manager(ManagerOptions options, UniqueFd channel, loop::Poller poller);
 
   // manager_start.cpp
@@ -81,6 +103,7 @@ class Manager : private InstanceView {
   Result<void> list_processes(std::vector<core::Event>& found);
   void take_entry(const keeper::Entry& entry, std::vector<UniqueFd>& fds, std::size_t& next_fd,
                   std::vector<core::Event>& found);
+  [[nodiscard]] const core::UnitRecord* recorded(core::UnitId id) const;
   void park(const std::string& label, int fd);
   Result<void> open_control(UniqueFd parked);
   void test_births();
@@ -96,7 +119,10 @@ class Manager : private InstanceView {
   void take_crashes(UniqueFd parked);
   std::uint64_t suspected_hash(const FoundUnit& found) const;
   void open_messages();
+  void pass_environment();
   void read_sources(SupervisedUnit& unit, const FoundUnit& found);
+  void reload_file(SupervisedUnit& unit);
+  bool objects_to_default_order(const NewUnit& target, const unit::UnitName& member) const;
   void introduce();
 
   // manager.cpp: the loop
@@ -122,8 +148,28 @@ class Manager : private InstanceView {
   // manager_actions.cpp
   void carry_out(const core::Action& action);
   void record(const core::ActionList& actions);
-  void spawn(const core::SpawnKey& key);
-  void order_spawn(SupervisedUnit& unit, Run& run, const core::SpawnKey& key);
+  void spawn(const core::SpawnProcess& order);
+  bool is_told_again(const Run& run, const core::SpawnProcess& order);
+  void order_spawn(SupervisedUnit& unit, Run& run, const core::SpawnProcess& order);
+  void acknowledge(const core::SpawnKey& key);
+  void release_process(const core::SpawnKey& key);
+  static logbook::RunIdentity identity_of(const Run& run);
+  void announce(const core::AnnounceCycle& cycle);
+
+  // manager_services.cpp: what services of the richer types need
+  Result<const Launch*> launch_for(SupervisedUnit& unit, const Run& run, const core::SpawnProcess& order, Launch& fresh,
+                                   UniqueFd& fresh_spec);
+  void check_conditions(core::UnitId id);
+  void find_main(const core::RunKey& key);
+  void look_for_main(SupervisedUnit& unit, Run& run);
+  bool take_candidate(SupervisedUnit& unit, Run& run, pid_t pid);
+  void track_main(const core::SpawnKey& key);
+  void end_instance(const core::EndInstance& order);
+  [[nodiscard]] std::string notify_path() const;
+  Result<void> open_notify(UniqueFd parked);
+  void take_notifications();
+  void take_notification(pid_t sender, std::string_view text);
+  std::pair<SupervisedUnit*, Run*> sender_of(pid_t sender);
   void send_signal(const core::SendSignal& order);
   void kill_run(const core::RunKey& key);
   void watch(const core::RunKey& key);
@@ -153,7 +199,15 @@ class Manager : private InstanceView {
   std::variant<core::JobId, Refusal> request_job(core::JobType type, std::string_view unit) override;
   [[nodiscard]] bool is_in_flight(core::JobId job) const override;
   std::optional<Refusal> reset_failed(std::string_view unit) override;
+  std::variant<std::size_t, Refusal> send_signal(std::string_view unit, int signal, KillWhom whom) override;
+  [[nodiscard]] std::vector<UnitText> texts(std::string_view unit) const override;
+  [[nodiscard]] std::vector<Finding> verify(std::string_view unit_or_path) const override;
+  [[nodiscard]] std::vector<std::string_view> dependencies(std::string_view unit, bool is_reverse) const override;
+  void reload_files() override;
+  bool cancel(core::JobId job) override;
+  [[nodiscard]] std::vector<std::string> environment() const override { return surroundings_.environment; }
   void shut_down() override;
+  void exit_with(int code) override;
   [[nodiscard]] UnitStatus status_of(const SupervisedUnit& unit) const;
   void remark_on_process(const Run& run, UnitStatus& status) const;
   std::string_view hold(std::string text) const;
@@ -174,6 +228,7 @@ class Manager : private InstanceView {
   ProcessTracking tracking_;
   std::optional<Journal> journal_{};
   std::vector<JournalEntry> entries_{};
+  std::map<core::UnitId, core::UnitRecord> records_{};  ///< what the journal knows, during a recovery
   std::optional<SavedUnits> saved_{};
   std::optional<SpecFile> specs_{};
   std::optional<Accounts> accounts_{};
@@ -182,6 +237,7 @@ class Manager : private InstanceView {
   UnitFiles files_;
   std::unique_ptr<logbook::LogDirectory> logs_{};
   std::optional<ControlServer> control_{};
+  UniqueFd notify_{};
   Verbs verbs_{*this};
   Verbs::Answers answers_{};
   DenialPacing denials_{};
@@ -189,7 +245,7 @@ class Manager : private InstanceView {
   std::vector<std::unique_ptr<SupervisedUnit>> units_{};  ///< by number; a hole where none is
   std::map<std::string_view, SupervisedUnit*> by_name_{};
   mutable std::map<std::string, core::UnitId, std::less<>> aliases_{};  ///< other names that were asked for
-  std::unordered_map<std::uint64_t, core::SpawnKey> spawns_{};          ///< ordered, by sequence number, not answered yet
+  std::unordered_map<std::uint64_t, core::SpawnProcess> spawns_{};      ///< ordered, by sequence number, not answered yet
   std::unordered_map<int, core::RunKey> watches_{};
   std::map<std::string, UniqueFd> locks_{};  ///< of our directories; the keeper holds them, and we in case we become it
   std::vector<std::string> old_leaves_{};    ///< to remove when they let us
@@ -201,14 +257,6 @@ class Manager : private InstanceView {
   Timestamp instance_start_{};
   core::JobId last_job_ = 0;
   std::string said_{};
-  /// A unit that the core has not been told of yet.
-  struct NewUnit {
-    core::UnitId id = core::no_unit;
-    std::vector<unit::UnitName> wants{};
-    std::vector<unit::UnitName> after{};
-    std::vector<unit::UnitName> before{};
-    core::ServiceSettings settings{};
-  };
   std::vector<NewUnit> new_units_{};
   std::vector<core::UnitId> named_{};       ///< to be started by the first manager
   mutable std::deque<std::string> held_{};  ///< texts that statuses refer to, until the next round
@@ -221,6 +269,7 @@ class Manager : private InstanceView {
   std::vector<core::RunKey> deferred_{};  ///< runs whose release waits for the keeper's answer to a start
   UniqueFd messages_{};                   ///< where say() goes without waiting; none: to stderr itself
   std::uint32_t signals_taken_ = 0;       ///< the number of the last Signalled that was acted on
+  int exit_code_ = 0;                     ///< of the instance
   bool is_shutting_down_ = false;
   bool finished_ = false;
 };

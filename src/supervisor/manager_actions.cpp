@@ -14,6 +14,7 @@
 #include "base/buffer.hpp"
 #include "base/errno_name.hpp"
 #include "core/print.hpp"
+#include "core/service_machine.hpp"
 #include "os/clock.hpp"
 #include "os/system.hpp"
 #include "supervisor/manager.hpp"
@@ -81,14 +82,20 @@ std::uint64_t Manager::inode_of(const UniqueFd& fd) {
 void Manager::carry_out(const core::Action& action) {
   std::visit(Overloaded{
                  [](const core::RecordUnit&) {},  // written before anything is carried out: record()
-                 [this](const core::SpawnProcess& order) { spawn(order.key); },
+                 [this](const core::SpawnProcess& order) { spawn(order); },
+                 [this](const core::CheckConditions& order) { check_conditions(order.unit); },
+                 [this](const core::FindMain& order) { find_main(order.run); },
+                 [this](const core::TrackMain& order) { track_main(order.key); },
                  [this](const core::SendSignal& order) { send_signal(order); },
                  [this](const core::KillRun& order) { kill_run(order.run); },
                  [this](const core::WatchRun& order) { watch(order.run); },
+                 [this](const core::ReleaseProcess& order) { release_process(order.key); },
                  [this](const core::ReleaseRun& order) { release(order.run); },
                  [this](const core::FinishJob& end) { verbs_.job_finished(end.job, end.result, answers_); },
                  [this](const core::AnnounceState& change) { announce(change); },
+                 [this](const core::AnnounceCycle& cycle) { announce(cycle); },
                  [](const core::AnnounceIgnored&) {},  // counted by the core
+                 [this](const core::EndInstance& order) { end_instance(order); },
                  [this](const core::AnnounceAllStopped&) { finished_ = true; },
              },
              action);
@@ -131,16 +138,12 @@ void Manager::record(const core::ActionList& actions) {
 
 // ---- starting
 
-void Manager::spawn(const core::SpawnKey& key) {
+void Manager::spawn(const core::SpawnProcess& order) {
+  const core::SpawnKey& key = order.key;
   SupervisedUnit* const unit = find(key.unit);
   if (unit == nullptr) return;
   Run* run = unit->find_run(key.run);
-  if (run != nullptr && run->pid != 0) {
-    events_.emplace_back(core::ProcessStarted{key});  // ordered before a recovery, and it is there
-    if (run->exit) events_.emplace_back(core::ProcessExited{key, *run->exit, run->setup_failed});
-    if (run->told_empty) events_.emplace_back(core::RunEmptied{key.run_key()});
-    return;
-  }
+  if (run != nullptr && is_told_again(*run, order)) return;
   if (run == nullptr) {
     const auto is_unwritten = [](const auto& earlier) { return earlier->is_released; };
     if (std::count_if(unit->runs.begin(), unit->runs.end(), is_unwritten) >=
@@ -155,12 +158,38 @@ void Manager::spawn(const core::SpawnKey& key) {
     run->run = key.run;
     run->invocation = new_invocation();
   }
-  run->spawn = key.spawn;
-  order_spawn(*unit, *run, key);
+  run->last_spawn = std::max(run->last_spawn, key.spawn);
+  if (order.is_main) {
+    run->spawn = key.spawn;
+    run->pid = 0;
+    run->exit.reset();
+    run->setup_failed = false;
+    run->pidfd.reset();
+  } else {
+    run->control = std::make_unique<ControlProcess>();
+    run->control->spawn = key.spawn;
+  }
+  // Whether it is empty is to be asked anew from now on.
+  run->told_empty = run->is_watched = false;
+  run->looks = 0;
+  order_spawn(*unit, *run, order);
 }
 
-void Manager::order_spawn(SupervisedUnit& unit, Run& run, const core::SpawnKey& key) {
-  const Launch& launch = unit.launch;
+/// Ordered before a recovery, and it is there: what is known of it is told once more.
+bool Manager::is_told_again(const Run& run, const core::SpawnProcess& order) {
+  const core::SpawnKey& key = order.key;
+  const bool is_main = run.spawn == key.spawn && run.pid != 0;
+  const bool is_control = run.control != nullptr && run.control->spawn == key.spawn && run.control->pid != 0;
+  if (!is_main && !is_control) return false;
+  events_.emplace_back(core::ProcessStarted{key});
+  const std::optional<core::Exit>& exit = is_main ? run.exit : run.control->exit;
+  if (exit) events_.emplace_back(core::ProcessExited{key, *exit, is_main ? run.setup_failed : run.control->setup_failed});
+  if (run.told_empty) events_.emplace_back(core::RunEmptied{key.run_key(), run.last_spawn});
+  return true;
+}
+
+void Manager::order_spawn(SupervisedUnit& unit, Run& run, const core::SpawnProcess& order) {
+  const core::SpawnKey& key = order.key;
   const auto fail = [&](const Error& error, core::SpawnProblem problem) {
     unit.last_failure = error.message();
     say(unit.name + ": " + error.message() + (problem == core::SpawnProblem::Resource ? "; tried again" : "; not started"));
@@ -169,6 +198,11 @@ void Manager::order_spawn(SupervisedUnit& unit, Run& run, const core::SpawnKey& 
   const auto problem_of = [](const Error& error) {
     return is_for_want_of_resources(error.code()) ? core::SpawnProblem::Resource : core::SpawnProblem::Permanent;
   };
+  Launch fresh;
+  UniqueFd fresh_spec;
+  const Result<const Launch*> found = launch_for(unit, run, order, fresh, fresh_spec);
+  if (!found) return fail(found.error(), problem_of(found.error()));
+  const Launch& launch = **found;
   if (const Result<void> written = specs_->flush(); !written) return fail(written.error(), core::SpawnProblem::Resource);
   keeper::Request request;
   request.operation = keeper::Operation::Spawn;
@@ -196,26 +230,28 @@ void Manager::order_spawn(SupervisedUnit& unit, Run& run, const core::SpawnKey& 
     return true;
   };
   if (launch.has_log) {
-    forget_log(run);
-    if (!make_pipe(run.log, log_end))
-      return fail(Error::from_errno(errno, "make", "the log pipe"), core::SpawnProblem::Resource);
-    run.log_pipe = inode_of(run.log);
+    if (!run.log) {
+      if (!make_pipe(run.log, log_end))
+        return fail(Error::from_errno(errno, "make", "the log pipe"), core::SpawnProblem::Resource);
+      run.log_pipe = inode_of(run.log);
+    }
     // Open for both: a service whose manager and keeper are gone still has a reader, itself, and is not killed by SIGPIPE.
-    log_end.reset(sys::open(("/proc/self/fd/" + std::to_string(log_end.get())).c_str(), O_RDWR | O_CLOEXEC));
+    log_end.reset(sys::open(("/proc/self/fd/" + std::to_string(run.log.get())).c_str(), O_RDWR | O_CLOEXEC));
     if (!log_end) return fail(Error::from_errno(errno, "open", "the log pipe"), core::SpawnProblem::Resource);
     if (launch.log_owner != surroundings_.our_uid) sys::fchown(log_end.get(), launch.log_owner, launch.log_group);
   }
-  if (launch.has_gate && !make_pipe(run.gate, gate_end)) {
+  const bool has_gate = launch.has_gate && order.is_main;
+  if (has_gate && !make_pipe(run.gate, gate_end)) {
     return fail(Error::from_errno(errno, "make", "a pipe"), core::SpawnProblem::Resource);
   }
   Result<Birthplace> place = tracking_.prepare(ProcessTracking::leaf_name(unit.name, key.run));
   if (!place) return fail(place.error(), problem_of(place.error()));
 
-  std::vector<int> fds{specs_->fd()};
+  std::vector<int> fds{fresh_spec ? fresh_spec.get() : specs_->fd()};
   for (std::uint32_t i = 0; i < launch.files_before_log; ++i) fds.push_back(files[i].get());
   if (launch.has_log) fds.push_back(log_end.get());
   for (std::size_t i = launch.files_before_log; i < files.size(); ++i) fds.push_back(files[i].get());
-  if (launch.has_gate) fds.push_back(gate_end.get());
+  if (has_gate) fds.push_back(gate_end.get());
   if (place->fd && place->enters_by_itself) {
     request.flags |= keeper::enter_by_procs;
     fds.push_back(place->fd.get());
@@ -229,11 +265,11 @@ void Manager::order_spawn(SupervisedUnit& unit, Run& run, const core::SpawnKey& 
     request.flags |= keeper::has_log;
     fds.push_back(run.log.get());
   }
-  if (run.gate) {
+  if (has_gate) {
     request.flags |= keeper::has_gate;
     fds.push_back(run.gate.get());
   }
-  spawns_[keeper_.send(request, fds)] = key;
+  spawns_[keeper_.send(request, fds)] = order;
   timers_.arm(token_of(TokenKind::KeeperOwes), now_ + keeper_answer_within);
   owes_sign_of_life_ = false;
 }
@@ -241,15 +277,16 @@ void Manager::order_spawn(SupervisedUnit& unit, Run& run, const core::SpawnKey& 
 void Manager::take_spawned(const keeper::Header& header, const keeper::Entry& entry, std::vector<UniqueFd>& fds) {
   const auto ordered = spawns_.find(header.sequence);
   if (ordered == spawns_.end()) return;
-  const core::SpawnKey key = ordered->second;
+  const core::SpawnProcess order = ordered->second;
+  const core::SpawnKey key = order.key;
   spawns_.erase(ordered);
   if (spawns_.empty()) timers_.disarm(token_of(TokenKind::KeeperOwes));
   SupervisedUnit* const unit = find(key.unit);
   Run* const run = unit == nullptr ? nullptr : unit->find_run(key.run);
   if (run == nullptr) return;
+  const bool is_only_one = run->unacknowledged.empty();
   if (header.error != 0 || header.count != 1) {
     const int error = header.error;
-    const std::string leaf = ProcessTracking::leaf_name(unit->name, key.run);
     const bool is_full = error == ENOSPC;
     Error why = is_full ? Error{"the limit of " + std::to_string(header.capacity) +
                                     " processes is reached (RLIMIT_NOFILE); raise it and start the instance again",
@@ -258,24 +295,41 @@ void Manager::take_spawned(const keeper::Header& header, const keeper::Entry& en
     unit->last_failure = why.message();
     const bool is_tried_again = is_for_want_of_resources(error) && !is_full;
     say(unit->name + ": " + why.message() + (is_tried_again ? "; tried again" : "; not started"));
-    forget_log(*run);
-    run->gate.reset();
-    if (!tracking_.remove(leaf)) remove_leaf(leaf);
+    if (order.is_main) run->gate.reset();
+    if (is_only_one) {
+      forget_log(*run);
+      const std::string leaf = ProcessTracking::leaf_name(unit->name, key.run);
+      if (!tracking_.remove(leaf)) remove_leaf(leaf);
+    }
     events_.emplace_back(
         core::SpawnFailed{key, is_tried_again ? core::SpawnProblem::Resource : core::SpawnProblem::Permanent});
     return;
   }
-  run->pid = entry.pid;
-  if (!fds.empty()) run->pidfd = std::move(fds.front());
-  run->started = stamp(base::Instant{base::Duration{entry.started_ns}});
-  if (run->log) {
-    if (unit->log) unit->log->begin_run({run->run, static_cast<std::uint32_t>(run->pid), run->invocation});
-    run->log_is_polled =
-        poller_.add(run->log.get(), loop::Interest::Read, token_of(TokenKind::Log, unit->id, run->run)).has_value();
+  run->unacknowledged.push_back(key.spawn);
+  UniqueFd pidfd = fds.empty() ? UniqueFd{} : std::move(fds.front());
+  if (order.is_main) {
+    run->pid = entry.pid;
+    run->pidfd = std::move(pidfd);
+    run->started = stamp(base::Instant{base::Duration{entry.started_ns}});
+  } else if (run->control != nullptr && run->control->spawn == key.spawn) {
+    run->control->pid = entry.pid;
+    run->control->pidfd = std::move(pidfd);
   }
-  if (run->gate)
+  if (run->log) {
+    if (unit->log) unit->log->begin_run(identity_of(*run));
+    if (!run->log_is_polled)
+      run->log_is_polled =
+          poller_.add(run->log.get(), loop::Interest::Read, token_of(TokenKind::Log, unit->id, run->run)).has_value();
+  }
+  if (order.is_main && run->gate)
     static_cast<void>(poller_.add(run->gate.get(), loop::Interest::None, token_of(TokenKind::Gate, unit->id, run->run)));
   events_.emplace_back(core::ProcessStarted{key});
+}
+
+/// Who is behind the run's output: the main process where there is one, else whoever was started for it first.
+logbook::RunIdentity Manager::identity_of(const Run& run) {
+  const bool is_before_main = run.pid == 0 && run.control != nullptr;
+  return {run.run, static_cast<std::uint32_t>(is_before_main ? run.control->pid : run.pid), run.invocation};
 }
 
 /// The gate has ended: the program was executed, or its process is gone. Nothing is read from it, for the next manager may have to
@@ -312,9 +366,13 @@ void Manager::send_signal(const core::SendSignal& order) {
     tracking_.signal_all(processes(*run, leaf), order.signal);
     return;
   }
-  if (!run->pidfd || run->exit) return;
-  sys::pidfd_send_signal(run->pidfd.get(), order.signal);
-  if (order.signal == SIGTERM || order.signal == SIGHUP) sys::pidfd_send_signal(run->pidfd.get(), SIGCONT);
+  const ControlProcess* const control = run->control.get();
+  const bool is_control = control != nullptr && control->spawn == order.key.spawn;
+  if (!is_control && run->spawn != order.key.spawn) return;
+  const UniqueFd& pidfd = is_control ? control->pidfd : run->pidfd;
+  if (!pidfd || (is_control ? control->exit : run->exit)) return;
+  sys::pidfd_send_signal(pidfd.get(), order.signal);
+  if (order.signal == SIGTERM || order.signal == SIGHUP) sys::pidfd_send_signal(pidfd.get(), SIGCONT);
 }
 
 void Manager::kill_run(const core::RunKey& key) {
@@ -347,8 +405,8 @@ void Manager::check_empty(SupervisedUnit& unit, Run& run) {
       run.watch = -1;
     }
     timers_.disarm(token_of(TokenKind::Emptiness, unit.id, run.run));
-    events_.emplace_back(core::RunEmptied{{unit.id, run.run}});
-  } else if (run.is_watched && (run.exit || run.pid == 0)) {
+    events_.emplace_back(core::RunEmptied{{unit.id, run.run}, run.last_spawn});
+  } else if (run.is_watched && run.is_without_process()) {
     look_again_later(unit, run);
   }
 }
@@ -376,16 +434,16 @@ void Manager::watch(const core::RunKey& key) {
   SupervisedUnit* const unit = find(key.unit);
   Run* const run = unit == nullptr ? nullptr : unit->find_run(key.run);
   if (run == nullptr) {
-    events_.emplace_back(core::RunEmptied{key});  // a run that nobody knows has no process
+    events_.emplace_back(core::RunEmptied{key, 0});  // a run that nobody knows has no process
     return;
   }
   if (run->told_empty) {
-    events_.emplace_back(core::RunEmptied{key});  // the first time nobody may have been interested
+    events_.emplace_back(core::RunEmptied{key, run->last_spawn});  // the first time nobody may have been interested
     return;
   }
   run->is_watched = true;
-  // As long as the main process lives there is nothing to see; its end brings us back here.
-  if (run->exit || run->pid == 0) check_empty(*unit, *run);
+  // As long as a process of ours lives there is nothing to see; its end brings us back here.
+  if (run->is_without_process()) check_empty(*unit, *run);
 }
 
 void Manager::release(const core::RunKey& key) {
@@ -406,13 +464,7 @@ void Manager::finish_release(SupervisedUnit& unit, Run& run) {
   }
   forget_log(run);
   if (run.gate) static_cast<void>(poller_.remove(run.gate.get()));
-  if (run.pid != 0 || run.exit) {
-    keeper::Request request;
-    request.operation = keeper::Operation::Acknowledge;
-    request.key = {run.run, unit.id, run.spawn};
-    keeper_.send(request);
-    owes_sign_of_life_ = false;
-  }
+  for (const std::uint32_t spawn : run.unacknowledged) acknowledge({unit.id, run.run, spawn});
   if (run.watch >= 0) {
     watches_.erase(run.watch);
     tracking_.unwatch(run.watch);
@@ -422,6 +474,22 @@ void Manager::finish_release(SupervisedUnit& unit, Run& run) {
   std::string leaf = ProcessTracking::leaf_name(unit.name, run.run);
   if (!tracking_.remove(leaf)) remove_leaf(std::move(leaf));
   std::erase_if(unit.runs, [&run](const auto& known) { return known.get() == &run; });
+}
+
+void Manager::acknowledge(const core::SpawnKey& key) {
+  keeper::Request request;
+  request.operation = keeper::Operation::Acknowledge;
+  request.key = {key.run, key.unit, key.spawn};
+  keeper_.send(request);
+  owes_sign_of_life_ = false;
+}
+
+void Manager::release_process(const core::SpawnKey& key) {
+  SupervisedUnit* const unit = find(key.unit);
+  Run* const run = unit == nullptr ? nullptr : unit->find_run(key.run);
+  if (run == nullptr) return;
+  if (std::erase(run->unacknowledged, key.spawn) > 0) acknowledge(key);
+  if (run->control != nullptr && run->control->spawn == key.spawn) run->control.reset();
 }
 
 void Manager::remove_leaf(std::string leaf) {
@@ -451,12 +519,11 @@ void Manager::note_log(SupervisedUnit& unit, const logbook::Taken& taken) {
 }
 
 bool Manager::drain_log(SupervisedUnit& unit, Run& run) {
-  log_of(unit).begin_run({run.run, static_cast<std::uint32_t>(run.pid), run.invocation});
+  log_of(unit).begin_run(identity_of(run));
   const logbook::Taken taken = unit.log->drain(run.log.get(), logbook::LogTime::now());
   note_log(unit, taken);
   const Run* const present = unit.last_run();
-  if (present != &run && present->pid != 0)
-    unit.log->begin_run({present->run, static_cast<std::uint32_t>(present->pid), present->invocation});
+  if (present != &run && !present->unacknowledged.empty()) unit.log->begin_run(identity_of(*present));
   return taken.blocked == 0;
 }
 
@@ -474,7 +541,7 @@ void Manager::take_log(SupervisedUnit& unit, Run& run) {
     timers_.arm(token, run.pacing.after_block(now_).at);
     return;
   }
-  log_of(unit).begin_run({run.run, static_cast<std::uint32_t>(run.pid), run.invocation});
+  log_of(unit).begin_run(identity_of(run));
   // From look to look, whatever the taking takes: a writer goes on while it is taken from.
   const base::Instant now = os::monotonic_now();
   const logbook::Taken taken = unit.log->take(run.log.get(), logbook::LogTime::now());
@@ -506,7 +573,7 @@ void Manager::announce(const core::AnnounceState& change) {
   if (unit == nullptr) return;
   const Timestamp now = stamp(now_);
   unit->state_change = now;
-  if (change.to == core::ServiceState::Running) {
+  if (core::is_up(change.to) && !core::is_up(change.from)) {
     unit->active_enter = now;
     if (const Run* const run = unit->last_run(); run != nullptr && !run->exit) unit->last_failure.clear();
   }

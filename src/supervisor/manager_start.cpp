@@ -1,5 +1,6 @@
 // How a manager begins: the first one of an instance and every later one, on the same path.
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -20,6 +21,7 @@
 #include "base/hash.hpp"
 #include "base/text.hpp"
 #include "control/listening_socket.hpp"
+#include "core/service_machine.hpp"
 #include "os/clock.hpp"
 #include "os/file.hpp"
 #include "os/system.hpp"
@@ -120,23 +122,81 @@ pid_t peer_of(int channel) {
   return peer ? peer->pid : 0;
 }
 
-core::ServiceSettings settings_of(const unit::ServiceSpec& service) {
+core::ServiceType type_of(unit::ServiceType type) {
+  switch (type) {
+    case unit::ServiceType::Exec: return core::ServiceType::Exec;
+    case unit::ServiceType::Forking: return core::ServiceType::Forking;
+    case unit::ServiceType::Oneshot: return core::ServiceType::Oneshot;
+    case unit::ServiceType::Notify: return core::ServiceType::Notify;
+    case unit::ServiceType::Idle: return core::ServiceType::Idle;
+    case unit::ServiceType::Dbus:  // refused when it is loaded
+    case unit::ServiceType::Simple: break;
+  }
+  return core::ServiceType::Simple;
+}
+
+core::Commands count(const std::vector<unit::ExecCommand>& commands) {
+  core::Commands counted{.count = static_cast<std::uint8_t>(commands.size())};
+  for (std::size_t i = 0; i < commands.size(); ++i)
+    if (commands[i].ignores_failure) counted.ignores_failure |= std::uint64_t{1} << i;
+  return counted;
+}
+static_assert(unit::commands_max <= 64);
+
+core::ServiceSettings settings_of(const unit::UnitSpec& unit) {
+  const unit::ServiceSpec& service = unit.service;
   core::ServiceSettings settings;
-  settings.type = service.type == unit::ServiceType::Exec ? core::ServiceType::Exec : core::ServiceType::Simple;
+  settings.has_conditions = !unit.conditions.empty();
+  if (unit.name.type() == unit::UnitType::Target) {
+    settings.kind = core::UnitKind::Target;
+    return settings;
+  }
+  settings.type = type_of(service.type);
+  settings.commands = {count(service.exec_condition),  count(service.exec_start_pre), count(service.exec_start),
+                       count(service.exec_start_post), count(service.exec_reload),    count(service.exec_stop),
+                       count(service.exec_stop_post)};
+  settings.remain_after_exit = service.remain_after_exit;
+  settings.has_pid_file = !service.pid_file.empty();
+  settings.guess_main_pid = service.guess_main_pid;
+  settings.watchdog = service.watchdog;
+  settings.watchdog_signal = service.watchdog_signal;
+  settings.runtime_max = service.runtime_max;
   settings.restart = static_cast<core::RestartWhen>(service.restart);
   settings.restart_sec = service.restart_sec;
+  settings.pause_grows = !service.has_restart_sec;
   settings.timeout_start = service.timeout_start;
   settings.timeout_stop = service.timeout_stop;
+  settings.timeout_abort = service.has_timeout_abort ? service.timeout_abort : service.timeout_stop;
   settings.start_limit_interval = service.start_limit_interval;
   settings.start_limit_burst = service.start_limit_burst;
+  settings.start_limit_action = static_cast<core::EmergencyAction>(service.start_limit_action);
+  settings.is_essential = unit.is_essential;
   settings.kill_mode = static_cast<core::KillMode>(service.kill_mode);
   settings.kill_signal = service.kill_signal;
+  settings.restart_kill_signal = service.restart_kill_signal.value_or(0);
+  settings.final_kill_signal = service.final_kill_signal;
+  settings.send_sighup = service.send_sighup;
   settings.send_sigkill = service.send_sigkill;
   settings.success_status = {service.success_status.codes, service.success_status.signals};
   settings.restart_prevent_status = {service.restart_prevent_status.codes, service.restart_prevent_status.signals};
   settings.restart_force_status = {service.restart_force_status.codes, service.restart_force_status.signals};
   return settings;
 }
+
+/// One program that runs, as it was compiled when the unit was loaded: nothing else has to be known of the unit.
+bool is_plain(const unit::UnitSpec& unit) {
+  const unit::ServiceSpec& s = unit.service;
+  const bool is_of_one_command = s.exec_condition.empty() && s.exec_start_pre.empty() && s.exec_start.size() == 1 &&
+                                 s.exec_start_post.empty() && s.exec_reload.empty() && s.exec_stop.empty() &&
+                                 s.exec_stop_post.empty();
+  const bool is_of_one_process = s.type == unit::ServiceType::Simple || s.type == unit::ServiceType::Exec;
+  const bool has_directories = std::any_of(s.directories.begin(), s.directories.end(),
+                                           [](const unit::ManagedDirectories& d) { return !d.names.empty(); });
+  return is_of_one_command && is_of_one_process && !has_directories && unit.conditions.empty() &&
+         !wants_fresh_compile(unit) && s.notify_access == unit::NotifyAccess::None && !s.watchdog && s.user.empty() &&
+         s.group.empty() && s.supplementary_groups.empty();
+}
+static_assert(static_cast<int>(core::EmergencyAction::ExitForce) == static_cast<int>(unit::EmergencyAction::ExitForce));
 static_assert(static_cast<int>(core::RestartWhen::Always) == static_cast<int>(unit::RestartWhen::Always));
 static_assert(static_cast<int>(core::KillMode::None) == static_cast<int>(unit::KillMode::None));
 
@@ -154,12 +214,21 @@ Result<ManagerOptions> parse_manager_arguments(int count, char** arguments) {
       return true;
     };
     std::string directory;
+    std::string value;
     if (only_units) {
       options.units.emplace_back(word);
     } else if (word == "--") {
       only_units = true;
     } else if (value_of("--unit-path=", directory)) {
       options.unit_path.push_back(std::move(directory));
+    } else if (value_of("--pass-env=", value)) {
+      options.pass_env.push_back(std::move(value));
+    } else if (value_of("--isolation=", value) && (value == "strict" || value == "as-systemd")) {
+      options.isolation = value == "strict" ? unit::Isolation::Strict : unit::Isolation::AsSystemd;
+    } else if (value_of("--console=", value) && (value == "prefix" || value == "json" || value == "off")) {
+      options.console = value == "prefix" ? ConsoleFormat::Prefix
+                        : value == "json" ? ConsoleFormat::Json
+                                          : ConsoleFormat::Off;
     } else if (!value_of("--runtime-dir=", options.runtime_dir) && !value_of("--state-dir=", options.state_dir) &&
                !value_of("--log-dir=", options.log_dir) && !value_of("--cgroup-root=", options.cgroup_root)) {
       return Error{"perdure-manager: unknown argument " + std::string{word} + "; it is started by \"perdure run\""};
@@ -212,9 +281,11 @@ Result<void> Manager::open() {
   surroundings_.environment.push_back("PATH=" +
                                       surroundings_.search_path.substr(0, surroundings_.search_path.find(":/sbin")));
   if (const char* language = ::secure_getenv("LANG")) surroundings_.environment.push_back(std::string{"LANG="} + language);
+  pass_environment();
   PERDURE_TRY(specs_, SpecFile::open());
   PERDURE_TRY(accounts_, Accounts::read());
   machine_ = machine_facts(*accounts_);
+  surroundings_.directory_bases = directory_bases_of(machine_);
   Result<std::unique_ptr<logbook::LogDirectory>> logs = logbook::LogDirectory::open(options_.log_dir);
   if (!logs) return std::move(logs).error();
   logs_ = std::move(*logs);
@@ -228,6 +299,32 @@ Result<void> Manager::open() {
   const auto since_epoch = std::chrono::seconds{lock.st_mtim.tv_sec} + std::chrono::nanoseconds{lock.st_mtim.tv_nsec};
   instance_start_ = stamp(is_locked ? now_ - (os::wall_now().time_since_epoch() - since_epoch) : started_);
   return {};
+}
+
+/// What services get of the environment that we were started with: as PID 1 all of it, else what --pass-env= names. What is about
+/// us and not about them is left out.
+void Manager::pass_environment() {
+  const auto is_ours = [](std::string_view name) {
+    return name == "NOTIFY_SOCKET" || name.starts_with("LISTEN_") || name.starts_with("PERDURE_") ||
+           name == "INVOCATION_ID" || name == "SYSTEMD_EXEC_PID" || name == "WATCHDOG_PID" || name == "WATCHDOG_USEC" ||
+           name == "JOURNAL_STREAM";
+  };
+  const bool is_first_process = keeper_pid_ == 1;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string_view assignment{*variable};
+    const std::string name{assignment.substr(0, assignment.find('='))};
+    if (name.size() == assignment.size() || is_ours(name)) continue;
+    surroundings_.start_environment.emplace_back(assignment);
+    const bool is_passed =
+        is_first_process || std::any_of(options_.pass_env.begin(), options_.pass_env.end(), [&](const auto& pattern) {
+          return ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+        });
+    if (!is_passed) continue;
+    const auto same = std::find_if(surroundings_.environment.begin(), surroundings_.environment.end(),
+                                   [&name](const std::string& known) { return known.starts_with(name + '='); });
+    if (same != surroundings_.environment.end()) *same = assignment;
+    else surroundings_.environment.emplace_back(assignment);
+  }
 }
 
 /// A terminal that nobody reads, or a full pipe, must not hold us up: both get an open of our own that never waits. A regular file
@@ -294,33 +391,54 @@ void Manager::take_entry(const keeper::Entry& entry, std::vector<UniqueFd>& fds,
   UniqueFd pidfd = take(keeper::entry_has_pidfd);
   SupervisedUnit* const unit = find(entry.key.unit);
   if (unit == nullptr) return;  // of a test of births, or of a unit that a damaged file has lost
-  auto run = std::make_unique<Run>();
-  run->run = entry.key.run;
-  run->spawn = entry.key.spawn;
-  run->pid = entry.pid;
-  run->log = std::move(log);
-  run->log_pipe = inode_of(run->log);
-  run->gate = std::move(gate);
-  run->pidfd = std::move(pidfd);
-  std::copy(std::begin(entry.invocation), std::end(entry.invocation), run->invocation.begin());
-  run->started = stamp(base::Instant{base::Duration{entry.started_ns}});
-  const core::SpawnKey key{unit->id, run->run, run->spawn};
-  if (run->log) {
-    log_of(*unit).begin_run({run->run, static_cast<std::uint32_t>(run->pid), run->invocation});
+  Run* run = unit->find_run(entry.key.run);
+  if (run == nullptr) {
+    unit->runs.push_back(std::make_unique<Run>());
+    run = unit->runs.back().get();
+    run->run = entry.key.run;
+    std::copy(std::begin(entry.invocation), std::end(entry.invocation), run->invocation.begin());
+    std::sort(unit->runs.begin(), unit->runs.end(), [](const auto& a, const auto& b) { return a->run < b->run; });
+    run = unit->find_run(entry.key.run);
+  }
+  run->unacknowledged.push_back(entry.key.spawn);
+  run->last_spawn = std::max(run->last_spawn, entry.key.spawn);
+  const core::UnitRecord* const record = recorded(unit->id);
+  const bool is_of_record = record != nullptr && record->run == entry.key.run;
+  const bool is_control = is_of_record && record->control == entry.key.spawn;
+  const bool is_main = is_of_record ? record->spawn == entry.key.spawn : entry.key.spawn >= run->spawn;
+  if (is_control) {
+    run->control = std::make_unique<ControlProcess>();
+    run->control->spawn = entry.key.spawn;
+    run->control->pid = entry.pid;
+    run->control->pidfd = std::move(pidfd);
+  } else if (is_main) {
+    run->spawn = entry.key.spawn;
+    run->pid = entry.pid;
+    run->pidfd = std::move(pidfd);
+    run->gate = std::move(gate);
+    run->started = stamp(base::Instant{base::Duration{entry.started_ns}});
+  }
+  const core::SpawnKey key{unit->id, run->run, entry.key.spawn};
+  if (log && !run->log) {
+    run->log = std::move(log);
+    run->log_pipe = inode_of(run->log);
     run->log_is_polled =
         poller_.add(run->log.get(), loop::Interest::Read, token_of(TokenKind::Log, unit->id, run->run)).has_value();
   }
-  if (run->gate)
+  if (run->log) log_of(*unit).begin_run(identity_of(*run));
+  if (is_main && run->gate)
     static_cast<void>(poller_.add(run->gate.get(), loop::Interest::None, token_of(TokenKind::Gate, unit->id, run->run)));
   found.emplace_back(core::ProcessStarted{key});
-  const bool has_ended = entry.state == keeper::EntryState::Ended;
-  unit->runs.push_back(std::move(run));
-  std::sort(unit->runs.begin(), unit->runs.end(), [](const auto& a, const auto& b) { return a->run < b->run; });
-  if (has_ended) {
+  if (entry.state == keeper::EntryState::Ended) {
     std::swap(events_, found);
     take_exit(entry);
     std::swap(events_, found);
   }
+}
+
+const core::UnitRecord* Manager::recorded(core::UnitId id) const {
+  const auto found = records_.find(id);
+  return found == records_.end() ? nullptr : &found->second;
 }
 
 Result<void> Manager::recover() {
@@ -368,6 +486,8 @@ Result<void> Manager::recover() {
     load_arguments();
   }
   PERDURE_CHECK(open_control(std::move(parked[control_label])));
+  PERDURE_CHECK(open_notify(std::move(parked[notify_label])));
+  for (const JournalEntry& entry : entries) records_[entry.record.unit] = entry.record;
   std::vector<core::Event> found;
   PERDURE_CHECK(list_processes(found));
   if (is_first_start_ && tracking_.kind() == TrackingKind::CgroupV2) test_births();
@@ -378,7 +498,7 @@ Result<void> Manager::recover() {
     SupervisedUnit* const unit = find(entry.record.unit);
     if (unit == nullptr) continue;
     unit->state_change = stamp(entry.record.state_since);
-    (entry.record.state == core::ServiceState::Running ? unit->active_enter : unit->inactive_enter) = unit->state_change;
+    (core::is_up(entry.record.state) ? unit->active_enter : unit->inactive_enter) = unit->state_change;
     if (entry.record.run != 0 && unit->find_run(entry.record.run) == nullptr) {
       unit->last = std::make_unique<MainProcess>(MainProcess{.run = entry.record.run,
                                                              .pid = entry.process.pid,
@@ -389,7 +509,10 @@ Result<void> Manager::recover() {
     events_.emplace_back(core::UnitRestored{entry.record});
   }
   events_.insert(events_.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
-  events_.emplace_back(core::RecoveryCompleted{});
+  records_.clear();
+  std::uint64_t seed = 0;
+  static_cast<void>(sys::getrandom(&seed, sizeof seed, 0));
+  events_.emplace_back(core::RecoveryCompleted{seed});
   if (!is_first_start_) remove_unknown_leaves();
   if (is_first_start_) {
     core::JobsRequested starts;
@@ -473,6 +596,7 @@ void Manager::adopt_survivors(const std::vector<JournalEntry>& entries, std::vec
     auto run = std::make_unique<Run>();
     run->run = record.run;
     run->spawn = record.spawn;
+    run->last_spawn = record.last_spawn;
     run->pid = entry.process.pid;
     run->invocation = entry.process.invocation;
     run->started = stamp(record.last_start);
@@ -508,6 +632,7 @@ void Manager::adopt_survivors(const std::vector<JournalEntry>& entries, std::vec
             "it is restarted");
       }
       keeper_.send(request, fds);
+      run->unacknowledged.push_back(run->spawn);
       found.emplace_back(core::ProcessStarted{key});
       unit->runs.push_back(std::move(run));
       ++adopted;
@@ -711,20 +836,26 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
   NewUnit fresh;
   fresh.id = unit.id;
   if (unit.load_state == LoadState::Loaded) {
-    config::Parsed<unit::UnitSpec> parsed = unit::load_unit(found.name, found.sources, machine_);
+    config::Parsed<unit::UnitSpec> parsed = unit::load_unit(found.name, found.sources, machine_, options_.isolation);
     for (const Diagnostic& diagnostic : parsed.diagnostics) {
       unit.remarks.push_back(diagnostic.text());
       if (!diagnostic.is_warning && unit.load_error.empty()) unit.load_error = diagnostic.text();
     }
-    unit.description = parsed.value.description;
-    fresh.settings = settings_of(parsed.value.service);
+    unit::UnitSpec& spec = parsed.value;
+    unit.description = spec.description;
+    fresh.settings = settings_of(spec);
+    unit.kind = fresh.settings.kind;
     unit.type = fresh.settings.type;
     unit.restart = fresh.settings.restart;
-    if (!parsed.value.is_startable || found.name.type() != unit::UnitType::Service) {
+    unit.has_default_dependencies = spec.default_dependencies;
+    unit.refuses_manual_start = spec.refuses_manual_start;
+    unit.refuses_manual_stop = spec.refuses_manual_stop;
+    const bool is_runnable = found.name.type() == unit::UnitType::Service || unit.kind == core::UnitKind::Target;
+    if (!spec.is_startable || !is_runnable) {
       unit.load_state = LoadState::Error;
-      if (unit.load_error.empty()) unit.load_error = unit.name + ": only services can be run by this version";
-    } else {
-      Result<CompiledLaunch> compiled = compile(parsed.value, *accounts_, surroundings_);
+      if (unit.load_error.empty()) unit.load_error = unit.name + ": only services and targets can be run by this version";
+    } else if (unit.kind == core::UnitKind::Service && !spec.service.exec_start.empty()) {
+      Result<CompiledLaunch> compiled = compile(spec, *accounts_, surroundings_);
       Result<SpecPlace> place = compiled ? specs_->add(compiled->bytes) : Result<SpecPlace>{compiled.error()};
       if (place) {
         unit.launch = std::move(compiled->launch);
@@ -734,38 +865,159 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
         unit.load_error = unit.name + ": " + place.error().message();
       }
     }
-    fresh.wants = std::move(parsed.value.wants);
-    fresh.after = std::move(parsed.value.after);
-    fresh.before = std::move(parsed.value.before);
+    using Settings = core::ServiceSettings;
+    fresh.related = {{&Settings::wants, std::move(spec.wants)},
+                     {&Settings::requires_, std::move(spec.requires_)},
+                     {&Settings::requisite, std::move(spec.requisite)},
+                     {&Settings::binds_to, std::move(spec.binds_to)},
+                     {&Settings::part_of, std::move(spec.part_of)},
+                     {&Settings::upholds, std::move(spec.upholds)},
+                     {&Settings::conflicts, std::move(spec.conflicts)},
+                     {&Settings::after, std::move(spec.after)},
+                     {&Settings::on_failure, std::move(spec.on_failure)},
+                     {&Settings::on_success, std::move(spec.on_success)},
+                     {&Settings::reload_to, std::move(spec.propagates_reload_to)},
+                     {&Settings::before, std::move(spec.before)}};
+    fresh.default_after = std::move(spec.default_after);
+    fresh.reload_from = std::move(spec.reload_propagated_from);
+    if (!is_plain(spec)) unit.spec = std::make_unique<unit::UnitSpec>(std::move(spec));
   }
   new_units_.push_back(std::move(fresh));
 }
 
+/// The unit's files as they are now. One that cannot be used any more leaves the unit as it was loaded, where it runs.
+void Manager::reload_file(SupervisedUnit& unit) {
+  const Result<unit::UnitName> name = unit::UnitName::parse(unit.name);
+  if (!name) return;
+  FoundUnit found = files_.find(*name);
+  if (found.state == LoadState::NotFound && unit.fragment_path.find('/') != std::string::npos) {
+    if (Result<FoundUnit> file = files_.find_argument(unit.fragment_path))
+      found = std::move(*file);  // it was run by its path
+  }
+  SupervisedUnit fresh;
+  fresh.id = unit.id;
+  fresh.name = unit.name;
+  fresh.fragment_path = found.fragment_path;
+  fresh.load_state = found.state;
+  for (const Diagnostic& diagnostic : found.diagnostics) {
+    if (!diagnostic.is_warning && fresh.load_error.empty()) fresh.load_error = diagnostic.text();
+    fresh.remarks.push_back(diagnostic.text());
+  }
+  {
+    const CrashFile::Held held{crashes_, Input::Unit, unit.name, suspected_hash(found)};
+    read_sources(fresh, found);
+  }
+  if (fresh.load_state != LoadState::Loaded) {
+    new_units_.pop_back();
+    fresh.remarks.push_back(unit.runs.empty() ? "its file cannot be used (any more); it cannot be started"
+                                              : "its file cannot be used any more; it goes on as it was loaded");
+    unit.remarks = std::move(fresh.remarks);
+    unit.load_error = std::move(fresh.load_error);
+    unit.load_state = fresh.load_state;
+    return;
+  }
+  unit.description = std::move(fresh.description);
+  unit.fragment_path = std::move(fresh.fragment_path);
+  unit.remarks = std::move(fresh.remarks);
+  unit.load_error.clear();
+  unit.load_state = LoadState::Loaded;
+  unit.kind = fresh.kind;
+  unit.type = fresh.type;
+  unit.restart = fresh.restart;
+  unit.refuses_manual_start = fresh.refuses_manual_start;
+  unit.refuses_manual_stop = fresh.refuses_manual_stop;
+  unit.launch = std::move(fresh.launch);
+  unit.spec = std::move(fresh.spec);
+  const Result<void> saved = saved_->add(
+      {unit.id, unit.name, unit.fragment_path, static_cast<std::uint8_t>(unit.load_state), unit.load_error, found.sources});
+  if (!saved) notes_.push_back(saved.error().message());
+}
+
+void Manager::reload_files() {
+  if (Result<Accounts> accounts = Accounts::read()) accounts_ = std::move(*accounts);
+  aliases_.clear();
+  for (std::size_t id = 1; id < units_.size(); ++id)
+    if (units_[id] != nullptr) reload_file(*units_[id]);
+  introduce();
+  say("the files of " + std::to_string(by_name_.size()) + " units were read again");
+}
+
 /// Tells the core of the units that were added, with the names in their dependencies resolved.
 void Manager::introduce() {
+  using Settings = core::ServiceSettings;
+  // What these name is loaded, too; the other kinds of dependency are about units that are loaded anyway.
+  const auto pulls = [](std::vector<core::UnitId> Settings::*kind) {
+    return kind == &Settings::wants || kind == &Settings::requires_ || kind == &Settings::binds_to ||
+           kind == &Settings::upholds || kind == &Settings::on_failure || kind == &Settings::on_success;
+  };
   for (std::size_t i = 0; i < new_units_.size(); ++i) {
-    // By index: a wanted unit that has to be loaded joins the list.
-    const std::vector<unit::UnitName> wants = new_units_[i].wants;
-    for (const unit::UnitName& name : wants) {
-      const SupervisedUnit* wanted = find(name.text());
-      if (wanted == nullptr && !is_recovering_ && name.type() == unit::UnitType::Service) wanted = load_named(name.text());
-      if (wanted != nullptr) new_units_[i].settings.wants.push_back(wanted->id);
+    // By index: a unit that has to be loaded joins the list.
+    for (std::size_t k = 0; k < new_units_[i].related.size(); ++k) {
+      const auto kind = new_units_[i].related[k].first;
+      if (!pulls(kind)) continue;
+      const std::vector<unit::UnitName> names = new_units_[i].related[k].second;
+      for (const unit::UnitName& name : names) {
+        const SupervisedUnit* other = find(name.text());
+        const bool is_run = name.type() == unit::UnitType::Service || name.type() == unit::UnitType::Target;
+        if (other == nullptr && !is_recovering_ && is_run) other = load_named(name.text());
+        const bool must_be = kind == &Settings::requires_ || kind == &Settings::binds_to;
+        const bool is_usable = other != nullptr && other->load_state == LoadState::Loaded;
+        if (must_be && is_run && !is_usable) {
+          new_units_[i].settings.lacks_requirement = true;
+          SupervisedUnit* const unit = find(new_units_[i].id);
+          if (unit != nullptr)
+            unit->remarks.push_back("it requires " + name.text() + ", which " +
+                                    (other == nullptr ? "does not exist" : "cannot be loaded") + "; it cannot be started");
+        }
+        if (must_be && !is_run) {
+          SupervisedUnit* const unit = find(new_units_[i].id);
+          if (unit != nullptr) unit->remarks.push_back(name.text() + " is not managed by this version; taken as satisfied");
+        }
+      }
     }
   }
   for (NewUnit& fresh : new_units_) {
-    for (const unit::UnitName& name : fresh.after) {
-      if (const SupervisedUnit* const other = find(name.text())) fresh.settings.after.push_back(other->id);
-    }
-    for (const unit::UnitName& name : fresh.before) {
-      const SupervisedUnit* const other = find(name.text());
-      for (NewUnit& candidate : new_units_) {
-        if (other != nullptr && candidate.id == other->id) candidate.settings.after.push_back(fresh.id);
+    for (const auto& [kind, names] : fresh.related) {
+      for (const unit::UnitName& name : names) {
+        const SupervisedUnit* const other = find(name.text());
+        if (other == nullptr || other->id == fresh.id) continue;
+        if (kind == &Settings::after && objects_to_default_order(fresh, name)) continue;
+        std::vector<core::UnitId>& list = fresh.settings.*kind;
+        if (std::find(list.begin(), list.end(), other->id) == list.end()) list.push_back(other->id);
       }
+    }
+  }
+  for (const NewUnit& fresh : new_units_) {
+    for (const unit::UnitName& name : fresh.reload_from) {
+      const SupervisedUnit* const other = find(name.text());
+      for (NewUnit& source : new_units_)
+        if (other != nullptr && source.id == other->id) source.settings.reload_to.push_back(fresh.id);
     }
   }
   static_cast<void>(specs_->flush());  // what is not written now is tried again with the first start
   for (NewUnit& fresh : new_units_) events_.emplace_back(core::UnitLoaded{fresh.id, std::move(fresh.settings)});
   base::clear_burst(new_units_);
+}
+
+/// A target comes after what it pulls in only where that says nothing else: the rule of settle_default_order().
+bool Manager::objects_to_default_order(const NewUnit& target, const unit::UnitName& member) const {
+  const auto is_default = std::find(target.default_after.begin(), target.default_after.end(), member);
+  if (is_default == target.default_after.end()) return false;
+  const SupervisedUnit* const other = find(member.text());
+  const SupervisedUnit* const own = find(target.id);
+  if (other == nullptr || own == nullptr) return false;
+  if (!other->has_default_dependencies) return true;
+  for (const NewUnit& fresh : new_units_) {
+    if (fresh.id != other->id) continue;
+    for (const auto& [kind, names] : fresh.related) {
+      const auto names_target = [own](const unit::UnitName& name) { return name.text() == own->name; };
+      if (kind == &core::ServiceSettings::after && std::any_of(names.begin(), names.end(), names_target)) return true;
+    }
+    return false;
+  }
+  const core::ServiceSettings* const settings = engine_.settings(other->id);
+  return settings != nullptr &&
+         std::find(settings->after.begin(), settings->after.end(), target.id) != settings->after.end();
 }
 
 SupervisedUnit* Manager::find(core::UnitId id) const { return id < units_.size() ? units_[id].get() : nullptr; }

@@ -16,10 +16,12 @@ enum class TokenKind : std::uint8_t {
   Tracking,
   Log,  ///< poller: the pipe has something; timer: look at it again
   Gate,
-  Emptiness,   ///< timer: ask again whether a run is empty
-  Release,     ///< timer: try again to write the last of a run's log
-  OldLeaves,   ///< timer: try again to remove leaves
-  KeeperOwes,  ///< timer: the keeper has not answered an order
+  Emptiness,    ///< timer: ask again whether a run is empty
+  Release,      ///< timer: try again to write the last of a run's log
+  OldLeaves,    ///< timer: try again to remove leaves
+  KeeperOwes,   ///< timer: the keeper has not answered an order
+  Notify,       ///< poller: a message for us
+  MainProcess,  ///< timer: look for a main process again
 };
 
 inline constexpr std::uint64_t token_run_mask = 0xffffff;

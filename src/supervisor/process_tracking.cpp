@@ -493,6 +493,28 @@ pid_t ProcessTracking::leader(const RunProcesses& run) const {
   return 0;
 }
 
+pid_t ProcessTracking::only_child_of(const RunProcesses& run, pid_t parent) const {
+  pid_t only = 0;
+  for (const pid_t pid : members(run)) {
+    const auto entry = look_up(pid);
+    if (!entry || entry->parent != parent) continue;
+    if (only != 0) return 0;
+    only = pid;
+  }
+  return only;
+}
+
+std::optional<std::string> ProcessTracking::leaf_of(pid_t pid) const {
+  if (kind_ != TrackingKind::CgroupV2 || pid <= 1) return std::nullopt;
+  const std::string text = read_at(AT_FDCWD, "/proc/" + std::to_string(pid) + "/cgroup");
+  for (std::string_view line : base::lines(text)) {
+    if (!base::remove_prefix(line, "0::") || !base::remove_prefix(line, shown_path_)) continue;
+    if (!base::remove_prefix(line, "/")) continue;
+    return std::string{line.substr(0, line.find('/'))};  // a service may have cgroups of its own in its leaf
+  }
+  return std::string{};
+}
+
 bool ProcessTracking::was_used(std::string_view leaf) const {
   if (kind_ != TrackingKind::CgroupV2) return false;
   const std::string times = read_at(directory_.get(), std::string{leaf} + "/cpu.stat");

@@ -94,6 +94,10 @@ class ProcessTracking {
   [[nodiscard]] bool contains(const RunProcesses& run, pid_t pid) const;
   /// The process of the run that leads a session, as every main process does at first, or is about to; 0: none.
   [[nodiscard]] pid_t leader(const RunProcesses& run) const;
+  /// The one process of the run whose parent is `parent`; 0: there is none, or there are several.
+  [[nodiscard]] pid_t only_child_of(const RunProcesses& run, pid_t parent) const;
+  /// The leaf that a process is in; empty: none of ours. Nothing where nobody can tell (all but cgroup v2): ask contains().
+  [[nodiscard]] std::optional<std::string> leaf_of(pid_t pid) const;
   /// Whether there was ever a process in the leaf. False also where nobody can tell (all but cgroup v2).
   [[nodiscard]] bool was_used(std::string_view leaf) const;
   /// Removes an empty leaf. False: it is not possible yet; try again later.

@@ -11,6 +11,8 @@ std::string_view word(core::JobType type) noexcept {
     case core::JobType::Start: return "start";
     case core::JobType::Stop: return "stop";
     case core::JobType::Restart: return "restart";
+    case core::JobType::Reload: return "reload";
+    case core::JobType::TryRestart: return "try-restart";
   }
   return "start";
 }

@@ -21,8 +21,12 @@
 #include "supervisor/instance_view.hpp"
 #include "supervisor/launch.hpp"
 #include "supervisor/unit_files.hpp"
+#include "unit/unit_spec.hpp"
 
 namespace perdure::supervisor {
+
+/// 32 digits.
+std::string hexadecimal(const std::array<std::uint8_t, 16>& bytes);
 
 /// What is known of a run's main process; of the last one it outlives the run.
 struct MainProcess {
@@ -35,21 +39,41 @@ struct MainProcess {
   std::optional<core::Exit> exit{};
 };
 
+/// A process that helps to start, reload or stop the service.
+struct ControlProcess {
+  std::uint32_t spawn = 0;
+  pid_t pid = 0;  ///< 0: ordered, and none was made yet
+  UniqueFd pidfd{};
+  std::optional<core::Exit> exit{};
+  bool setup_failed = false;
+};
+
 /// One activation: its descriptors, and what is known of its main process.
 struct Run : MainProcess {
-  std::uint32_t spawn = 0;
+  std::uint32_t spawn = 0;       ///< of the main process
+  std::uint32_t last_spawn = 0;  ///< the highest that was started, or tried to
+  std::unique_ptr<ControlProcess> control{};
+  std::vector<std::uint32_t> unacknowledged{};  ///< spawns that the keeper holds an entry for
+  pid_t main_candidate = 0;                     ///< found, and not tracked yet
+  UniqueFd main_candidate_fd{};
   UniqueFd pidfd{};
   UniqueFd log{};             ///< read end of the pipe
   UniqueFd gate{};            ///< read end; says whether the program was executed
   bool setup_failed = false;  ///< it never became the program
   logbook::PipePacing pacing{};
-  int watch = -1;           ///< of ProcessTracking
-  bool is_watched = false;  ///< the core wants to know when nothing is left
+  int watch = -1;               ///< of ProcessTracking
+  bool is_watched = false;      ///< the core wants to know when nothing is left
+  bool looks_for_main = false;  ///< FindMain was ordered, and not answered
   bool told_empty = false;
   bool log_is_polled = false;  ///< the pipe is in the poller's set
   bool is_released = false;    ///< waits only for its last log bytes to be written
   bool is_killed = false;      ///< all of it got SIGKILL
   std::uint8_t looks = 0;      ///< at whether it is empty, in a row
+  /// No process is known to be alive.
+  [[nodiscard]] bool is_without_process() const noexcept {
+    const bool has_main = pid != 0 && !exit;
+    return !has_main && (control == nullptr || control->pid == 0 || control->exit.has_value());
+  }
 };
 
 struct SupervisedUnit {
@@ -60,12 +84,20 @@ struct SupervisedUnit {
   std::string load_error{};
   std::vector<std::string> remarks{};
   std::string last_failure{};  ///< why the last start or run went wrong, one line
+  std::string status_text{};   ///< STATUS= of its last message, one line
+  int status_errno = 0;        ///< ERRNO=
   std::string log_trouble{};   ///< why its output cannot be recorded at present, one line
   LoadState load_state = LoadState::NotFound;
+  bool has_default_dependencies = true;
+  bool refuses_manual_start = false;
+  bool refuses_manual_stop = false;
   std::uint64_t sources_hash = 0;  ///< a hash of the texts that it could not be loaded from
   core::ServiceType type = core::ServiceType::Simple;
   core::RestartWhen restart = core::RestartWhen::No;
-  Launch launch{};
+  core::UnitKind kind = core::UnitKind::Service;
+  Launch launch{};  ///< of the first ExecStart=
+  /// What else must be known at a start; most services have nothing of it, and it is kept for those that do.
+  std::unique_ptr<unit::UnitSpec> spec{};
   std::vector<std::unique_ptr<Run>> runs{};  ///< the present one last
   std::unique_ptr<logbook::UnitLog> log{};   ///< made with the first byte
   std::unique_ptr<MainProcess> last{};       ///< of the last run that has been released; most never had one

@@ -14,6 +14,7 @@
 #include "base/text.hpp"
 #include "os/file.hpp"
 #include "os/system.hpp"
+#include "unit/special_targets.hpp"
 #include "unit/unit_file.hpp"
 
 namespace perdure::supervisor {
@@ -332,9 +333,12 @@ FoundUnit UnitFiles::find(const UnitName& name) const {
   FoundUnit found{.name = name};
   Search search{directories_};
   search.locate(found);
+  found.is_built_in = found.state == LoadState::NotFound && unit::find_special_target(found.name.text()) != nullptr;
+  if (found.is_built_in) found.state = LoadState::Loaded;
   if (found.state != LoadState::Loaded) return found;
 
-  auto text = os::read_file(found.fragment_path, unit::unit_file_bytes_max);
+  auto text =
+      found.is_built_in ? Result<std::string>{std::string{}} : os::read_file(found.fragment_path, unit::unit_file_bytes_max);
   if (text) {
     found.sources.push_back({.path = found.fragment_path, .text = *std::move(text)});
   } else {
@@ -343,10 +347,23 @@ FoundUnit UnitFiles::find(const UnitName& name) const {
   DropInSearch drop_ins{directories_, found};
   drop_ins.find(search.names());
   drop_ins.read();
-  add_links(directories_, ".wants", "Wants", found);
-  add_links(directories_, ".requires", "Requires", found);
+  const std::vector<std::string> linking = link_directories(found.name);
+  add_links(linking, ".wants", "Wants", found);
+  add_links(linking, ".requires", "Requires", found);
   if (found.state != LoadState::Loaded) found.sources.clear();
   return found;
+}
+
+// The links that packages bring for special targets are systemd's choice of what a whole machine needs to boot. What an
+// administrator enabled stands in /etc.
+std::vector<std::string> UnitFiles::link_directories(const UnitName& name) const {
+  std::vector<std::string> directories = directories_;
+  if (unit::find_special_target(name.text()) == nullptr) return directories;
+  std::erase_if(directories, [&](const std::string& directory) {
+    return std::any_of(vendor_directories_.begin(), vendor_directories_.end(),
+                       [&](const std::string& vendor) { return simplified(vendor) == simplified(directory); });
+  });
+  return directories;
 }
 
 Result<FoundUnit> UnitFiles::find_file(const std::string& path) const {
@@ -362,7 +379,7 @@ Result<FoundUnit> UnitFiles::find_file(const std::string& path) const {
   std::vector<std::string> directories{directory.empty() ? "/" : directory};
   for (const std::string& other : directories_)
     if (simplified(other) != directory) directories.push_back(other);
-  return UnitFiles{std::move(directories)}.find(name);
+  return UnitFiles{std::move(directories), vendor_directories_}.find(name);
 }
 
 Result<FoundUnit> UnitFiles::find_argument(const std::string& word) const {
@@ -399,7 +416,9 @@ UnitNames UnitFiles::default_units(const unit::Specifiers& machine, const Readin
   UnitNames all;
   const UnitName default_target = *UnitName::parse("default.target");
   std::vector<FoundUnit> targets{find(default_target)};
-  if (targets.front().state == LoadState::Loaded) {
+  // Nobody wrote it, and nothing adds to it.
+  const bool is_empty = targets.front().is_built_in && targets.front().sources.size() == 1;
+  if (targets.front().state == LoadState::Loaded && !is_empty) {
     // Each target is looked at once: they may name one another in a circle.
     std::set<UnitName> seen{default_target, targets.front().name};
     while (!targets.empty()) {
@@ -410,6 +429,8 @@ UnitNames UnitFiles::default_units(const unit::Specifiers& machine, const Readin
         auto spec = unit::load_unit(target.name, target.sources, machine);
         all.diagnostics.insert(all.diagnostics.end(), spec.diagnostics.begin(), spec.diagnostics.end());
         wants = std::move(spec.value.wants);
+        for (auto* names : {&spec.value.requires_, &spec.value.binds_to, &spec.value.upholds})
+          wants.insert(wants.end(), names->begin(), names->end());
       });
       for (const UnitName& name : wants) {
         if (!seen.insert(name).second) continue;
@@ -441,6 +462,10 @@ UnitNames UnitFiles::default_units(const unit::Specifiers& machine, const Readin
 std::vector<std::string> system_unit_path() {
   return {"/etc/perdure/system",           "/etc/systemd/system",     "/run/systemd/system",
           "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"};
+}
+
+std::vector<std::string> vendor_directories() {
+  return {"/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/user"};
 }
 
 std::vector<std::string> user_unit_path(const UserDirectories& user) {

@@ -2,6 +2,8 @@
 //
 // As systemd.unit(5) "Unit File Load Path": of files with one name the first directory's counts; a link to /dev/null and an empty
 // file mask the unit; a link to another name within the unit path is an alias; foo@x.service falls back to foo@.service.
+// A special target of systemd.special(7) is there without a file, too; the links in its .wants and .requires do not count where
+// they stand in a vendor's directory, such as /usr/lib/systemd/system: those are systemd's own boot, and not for us.
 // Drop-ins are *.conf in foo-bar.service.d, foo-.service.d and service.d, the nearer name before the wider one and, of one
 // name, the earlier directory; they count in the order of their file names.
 // Only regular files are read, at most unit_file_bytes_max of each, and nothing is waited for: a FIFO, device or socket is
@@ -46,6 +48,8 @@ struct FoundUnit {
   /// count as if they stood in Wants= and Requires=. Empty unless Loaded.
   std::vector<unit::UnitSource> sources{};
   std::vector<Diagnostic> diagnostics{};  ///< with an error among them, state is Error
+  /// A special target that has no file (unit/special_targets.hpp): its fragment is an empty text without a path.
+  bool is_built_in = false;
 };
 
 /// Names of units, sorted, each once, with what could not be used.
@@ -54,10 +58,15 @@ struct UnitNames {
   std::vector<Diagnostic> diagnostics{};
 };
 
+/// Where packages put the units that they bring.
+std::vector<std::string> vendor_directories();
+
 class UnitFiles {
  public:
-  /// `directories`: the ones that count most first; those that are not there are skipped.
-  explicit UnitFiles(std::vector<std::string> directories) : directories_(std::move(directories)) {}
+  /// `directories`: the ones that count most first; those that are not there are skipped. In those that are among `vendors`, too,
+  /// links that add to special targets do not count.
+  explicit UnitFiles(std::vector<std::string> directories, std::vector<std::string> vendors = vendor_directories())
+      : directories_(std::move(directories)), vendor_directories_(std::move(vendors)) {}
 
   [[nodiscard]] const std::vector<std::string>& directories() const noexcept { return directories_; }
 
@@ -79,7 +88,10 @@ class UnitFiles {
   static void read_all(const FoundUnit& /*found*/, const std::function<void()>& read) { read(); }
 
  private:
+  [[nodiscard]] std::vector<std::string> link_directories(const unit::UnitName& name) const;
+
   std::vector<std::string> directories_;
+  std::vector<std::string> vendor_directories_;
 };
 
 /// The directories that count where --unit-path is not given: the machine's.

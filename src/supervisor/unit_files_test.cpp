@@ -49,11 +49,12 @@ class UnitFilesTest : public ::testing::Test {
     for (const Diagnostic& d : diagnostics) all.push_back(d.text());
     return all;
   }
-  static std::vector<std::string> names(const UnitNames& units) {
+  static std::vector<std::string> names(const std::vector<UnitName>& units) {
     std::vector<std::string> all;
-    for (const UnitName& name : units.names) all.push_back(name.text());
+    for (const UnitName& name : units) all.push_back(name.text());
     return all;
   }
+  static std::vector<std::string> names(const UnitNames& units) { return names(units.names); }
 
   perdure::testing::TempDir directory;
   std::string etc = directory / "etc";
@@ -206,10 +207,60 @@ TEST_F(UnitFilesTest, LinksInWantsAndRequiresCountAsDependencies) {
   write(lib + "/m.target.wants/README", "");
   const FoundUnit found = find("m.target");
   const auto spec = unit::load_unit(found.name, found.sources, {});
-  std::vector<std::string> wants;
-  for (const UnitName& name : spec.value.wants) wants.push_back(name.text());
-  EXPECT_THAT(wants, ElementsAre("c.service", "a.service", "d@x.service"));
+  EXPECT_THAT(names(spec.value.wants), ElementsAre("c.service", "a.service"));
+  EXPECT_THAT(names(spec.value.requires_), ElementsAre("d@x.service"));
   EXPECT_THAT(texts(found.diagnostics), ElementsAre(HasSubstr("\"README\" is no unit name")));
+}
+
+TEST_F(UnitFilesTest, ASpecialTargetIsThereWithoutAFile) {
+  const FoundUnit found = find("network-online.target");
+  EXPECT_EQ(found.state, LoadState::Loaded);
+  EXPECT_TRUE(found.is_built_in);
+  EXPECT_EQ(found.fragment_path, "");
+  const auto spec = unit::load_unit(found.name, found.sources, {});
+  EXPECT_TRUE(spec.value.is_startable);
+  EXPECT_EQ(spec.value.description, "Network is Online");
+  EXPECT_EQ(spec.value.source_path, "");
+  EXPECT_THAT(spec.value.wants, IsEmpty());
+  EXPECT_THAT(spec.value.requires_, IsEmpty());
+  EXPECT_EQ(find("our-own.target").state, LoadState::NotFound);
+  EXPECT_EQ(find("network-online.service").state, LoadState::NotFound);
+}
+
+TEST_F(UnitFilesTest, ASpecialTargetCanBeMaskedExtendedAndReplaced) {
+  link("/dev/null", etc + "/sleep.target");
+  EXPECT_EQ(find("sleep.target").state, LoadState::Masked);
+  link("../a.service", etc + "/multi-user.target.wants/a.service");
+  write(etc + "/multi-user.target.d/x.conf", "[Unit]\nDescription=Ours\n");
+  const FoundUnit extended = find("multi-user.target");
+  EXPECT_TRUE(extended.is_built_in);
+  const auto spec = unit::load_unit(extended.name, extended.sources, {});
+  EXPECT_EQ(spec.value.description, "Ours");
+  EXPECT_THAT(names(spec.value.wants), ElementsAre("a.service"));
+  write(lib + "/multi-user.target", "[Unit]\nDescription=Theirs\n");
+  EXPECT_FALSE(find("multi-user.target").is_built_in);
+}
+
+TEST_F(UnitFilesTest, LinksOfVendorsAddToTheirOwnTargetsAndNotToSpecialOnes) {
+  const UnitFiles with_vendor{{etc, lib + "/"}, {lib}};
+  for (const std::string target : {"multi-user.target", "ours.target"}) {
+    write(lib + '/' + target, "[Unit]\n");
+    link("../a.service", etc + '/' + target + ".wants/a.service");
+    link("../b.service", lib + '/' + target + ".wants/b.service");
+    link("../c.service", lib + '/' + target + ".requires/c.service");
+  }
+  const auto wants = [](const FoundUnit& found) {
+    const auto spec = unit::load_unit(found.name, found.sources, {});
+    std::vector<UnitName> all = spec.value.wants;
+    all.insert(all.end(), spec.value.requires_.begin(), spec.value.requires_.end());
+    return names(all);
+  };
+  EXPECT_THAT(wants(with_vendor.find(UnitName::parse("multi-user.target").value())), ElementsAre("a.service"));
+  EXPECT_THAT(wants(with_vendor.find(UnitName::parse("ours.target").value())),
+              ElementsAre("a.service", "b.service", "c.service"));
+  EXPECT_THAT(wants(find("multi-user.target")), ElementsAre("a.service", "b.service", "c.service"));
+  EXPECT_THAT(vendor_directories(),
+              ::testing::IsSupersetOf({"/usr/lib/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system"}));
 }
 
 TEST_F(UnitFilesTest, AFileOnTheCommandLineBringsItsDirectory) {
@@ -254,6 +305,9 @@ TEST_F(UnitFilesTest, StartsByDefaultWhatDefaultTargetWantsElseWhatIsInstallable
   link("../a.service", etc + "/multi-user.target.wants/a.service");
   link(lib + "/multi-user.target", etc + "/default.target");
   EXPECT_THAT(names(files.default_units()), ElementsAre("a.service", "x.service"));
+  fs::remove(etc + "/default.target");
+  link("../i.service", etc + "/default.target.requires/i.service");
+  EXPECT_THAT(names(files.default_units()), ElementsAre("i.service"));
 }
 
 TEST_F(UnitFilesTest, WhatIsNotToBeReadWantsNothingAndCountsAsToBeStarted) {

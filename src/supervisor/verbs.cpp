@@ -32,6 +32,8 @@ std::string_view word(JobType type) noexcept {
     case JobType::Start: return "start";
     case JobType::Stop: return "stop";
     case JobType::Restart: return "restart";
+    case JobType::Reload: return "reload";
+    case JobType::TryRestart: return "try-restart";
   }
   return "start";
 }
@@ -41,6 +43,7 @@ std::string_view code_of(Refusal::Code code) noexcept {
     case Refusal::Code::NoSuchUnit: return "no-such-unit";
     case Refusal::Code::BadUnit: return "bad-unit";
     case Refusal::Code::ShuttingDown: return "shutting-down";
+    case Refusal::Code::NotApplicable: return "not-applicable";
     case Refusal::Code::Busy: return "busy";
   }
   return "busy";
@@ -57,6 +60,7 @@ std::string default_message(Refusal::Code code, JobType type, std::string_view u
     case Refusal::Code::BadUnit:
       return refused_because("its file cannot be used") + fmt::format("; see \"perdure status {}\"", unit);
     case Refusal::Code::ShuttingDown: return refused_because("the instance is stopping");
+    case Refusal::Code::NotApplicable: return refused_because("its file does not say how");
     case Refusal::Code::Busy: break;
   }
   return refused_because("too much is under way") + "; try again later";
@@ -87,6 +91,8 @@ std::string_view word(JobResult result) noexcept {
     case JobResult::Canceled: return "canceled";
     case JobResult::Timeout: return "timeout";
     case JobResult::Refused: return "refused";
+    case JobResult::Dependency: return "dependency";
+    case JobResult::Skipped: return "skipped";
   }
   return "failed";
 }
@@ -156,6 +162,145 @@ Reply list_units(const InstanceView& instance, const std::string& after) {
   return {true, fmt::format("{} units", count), std::move(json).text(), true};
 }
 
+Reply send_signal(InstanceView& instance, const InstanceRequest& question) {
+  for (const std::string& unit : question.units) {
+    if (!instance.unit(unit, InstanceView::Detail::Known))
+      return refused({"no-such-unit", not_found(unit) + " Nothing was signalled.", unit});
+  }
+  for (const std::string& unit : question.units) {
+    auto done = instance.send_signal(unit, question.signal, question.whom);
+    if (auto* const refusal = std::get_if<Refusal>(&done))
+      return refused({code_of(refusal->code), std::move(refusal->message), unit});
+  }
+  return Reply::text("");
+}
+
+Reply cat(const InstanceView& instance, const std::vector<std::string>& units) {
+  JsonText json;
+  const std::string* missing = nullptr;
+  json.begin_object().key("files").begin_array();
+  for (const std::string& unit : units) {
+    const std::vector<UnitText> texts = instance.texts(unit);
+    if (texts.empty() && missing == nullptr) missing = &unit;
+    for (const UnitText& text : texts) {
+      if (json.size() + text.text.size() * 2 > data_max - unit_bytes_max) return refused(too_long());
+      json.begin_object().key("path").string(text.path).key("text").string(text.text).end_object();
+    }
+  }
+  json.end_array();
+  if (missing != nullptr) put_error(json, "no-such-unit", *missing, "No files found for " + *missing + ".");
+  json.end_object();
+  return {missing == nullptr, missing == nullptr ? "" : "No files found for " + *missing + ".", std::move(json).text(),
+          true};
+}
+
+/// Below the first level, only what targets want is shown, unless all is wanted. A unit that is its own ancestor has no children.
+class DependencyTree {
+ public:
+  DependencyTree(const InstanceView& instance, const InstanceRequest& question, JsonText& json)
+      : instance_(instance), question_(question), json_(json) {}
+
+  /// False: it is too much for one answer.
+  bool put(std::string_view unit, std::size_t depth) {
+    const auto known = instance_.unit(unit, InstanceView::Detail::Known);
+    json_.begin_object().key("unit").string(unit);
+    json_.key("state").string(known ? known->active_state : "inactive");
+    json_.key("children").begin_array();
+    constexpr std::size_t depth_max = 6;  // a reader of JSON may take eight levels
+    const bool is_open = depth == 0 || question_.wants_all || unit.ends_with(".target");
+    const bool is_inside = std::find(path_.begin(), path_.end(), unit) != path_.end();
+    bool fits = json_.size() < data_max - unit_bytes_max;
+    if (is_open && !is_inside && depth < depth_max) {
+      path_.emplace_back(unit);
+      for (const std::string_view child : instance_.dependencies(unit, question_.is_reverse))
+        fits = fits && put(child, depth + 1);
+      path_.pop_back();
+    }
+    json_.end_array().end_object();
+    return fits;
+  }
+
+ private:
+  const InstanceView& instance_;
+  const InstanceRequest& question_;
+  JsonText& json_;
+  std::vector<std::string> path_{};
+};
+
+Reply list_dependencies(const InstanceView& instance, const InstanceRequest& question) {
+  std::vector<std::string> units = question.units;
+  if (units.empty()) {
+    instance.visit_units("", [&units](const UnitStatus& unit) {
+      if (unit.name.ends_with(".target") && unit.active_state == "active") units.emplace_back(unit.name);
+      return true;
+    });
+  }
+  JsonText json;
+  json.begin_object().key("units").begin_array();
+  for (const std::string& unit : units) {
+    if (!instance.unit(unit, InstanceView::Detail::Known)) return refused({"no-such-unit", not_found(unit), unit});
+    if (!DependencyTree{instance, question, json}.put(unit, 0)) return refused(too_long());
+  }
+  json.end_array().end_object();
+  return {true, "", std::move(json).text(), true};
+}
+
+Reply list_jobs(const InstanceView& instance) {
+  JsonText json;
+  std::size_t count = 0;
+  json.begin_object().key("jobs").begin_array();
+  instance.visit_units("", [&](const UnitStatus& unit) {
+    if (unit.job == core::no_job) return true;
+    const bool is_running =
+        unit.active_state == "activating" || unit.active_state == "deactivating" || unit.active_state == "reloading";
+    json.begin_object();
+    json.key("id").number(unit.job == core::unasked_job ? 0 : unit.job);
+    json.key("unit").string(unit.name).key("type").string(word(unit.job_type));
+    json.key("state").string(is_running ? "running" : "waiting").end_object();
+    return ++count < page_max;
+  });
+  json.end_array().end_object();
+  return {true, fmt::format("{} jobs", count), std::move(json).text(), true};
+}
+
+Reply cancel(InstanceView& instance, const std::vector<JobId>& jobs) {
+  for (const JobId job : jobs) {
+    if (!instance.cancel(job)) return refused({"no-such-job", fmt::format("Job {} does not exist.", job)});
+  }
+  return Reply::text("");
+}
+
+Reply is_system_running(const InstanceView& instance) {
+  const std::string_view state = system_state(instance.facts());
+  JsonText json;
+  json.begin_object().key("state").string(state).end_object();
+  return {true, std::string{state}, std::move(json).text(), true};
+}
+
+Reply show_environment(const InstanceView& instance) {
+  JsonText json;
+  json.begin_object().key("environment").begin_array();
+  for (const std::string& assignment : instance.environment()) json.string(assignment);
+  json.end_array().end_object();
+  return {true, "", std::move(json).text(), true};
+}
+
+Reply verify(const InstanceView& instance, const std::vector<std::string>& units) {
+  static constexpr std::array<std::string_view, 3> severities{"error", "warning", "remark"};
+  JsonText json;
+  json.begin_object().key("findings").begin_array();
+  for (const std::string& unit : units) {
+    for (const Finding& finding : instance.verify(unit)) {
+      json.begin_object().key("path").string(finding.path).key("line").number(static_cast<std::uint64_t>(finding.line));
+      json.key("severity").string(severities.at(static_cast<std::size_t>(finding.severity)));
+      json.key("message").string(finding.message).end_object();
+      if (json.size() > data_max - unit_bytes_max) return refused(too_long());
+    }
+  }
+  json.end_array().end_object();
+  return {true, "", std::move(json).text(), true};
+}
+
 Reply reset_failed(InstanceView& instance, std::vector<std::string> units) {
   if (units.empty()) {
     instance.visit_units("", [&](const UnitStatus& unit) {
@@ -220,6 +365,19 @@ void Verbs::handle(const Request& request, base::Instant now, Answers& answers) 
     case Verb::Start: return change(JobType::Start, *question, now, answers);
     case Verb::Stop: return change(JobType::Stop, *question, now, answers);
     case Verb::Restart: return change(JobType::Restart, *question, now, answers);
+    case Verb::Reload: return change(JobType::Reload, *question, now, answers);
+    case Verb::TryRestart: return change(JobType::TryRestart, *question, now, answers);
+    case Verb::ReloadOrRestart: return change(std::nullopt, *question, now, answers);
+    case Verb::Kill: return reply(send_signal(instance_, *question));
+    case Verb::Cat: return reply(cat(instance_, question->units));
+    case Verb::ListDependencies: return reply(list_dependencies(instance_, *question));
+    case Verb::ListJobs: return reply(list_jobs(instance_));
+    case Verb::Cancel: return reply(cancel(instance_, question->jobs));
+    case Verb::IsSystemRunning: return reply(is_system_running(instance_));
+    case Verb::ShowEnvironment: return reply(show_environment(instance_));
+    case Verb::Verify: return reply(verify(instance_, question->units));
+    case Verb::DaemonReload: instance_.reload_files(); return reply(Reply::text(""));
+    case Verb::Exit: reply(Reply::text("stopping")); return instance_.exit_with(question->code);
     case Verb::Wait: return wait(*question, now, answers);
     case Verb::Shutdown: reply(Reply::text("stopping")); return instance_.shut_down();
   }
@@ -243,10 +401,17 @@ std::string Verbs::deny(const Request& request, Answers& answers) {
   return words;
 }
 
-void Verbs::change(JobType type, const InstanceRequest& question, base::Instant now, Answers& answers) {
+/// No type: a reload where the unit is up and can be reloaded, else a restart.
+void Verbs::change(std::optional<JobType> wanted, const InstanceRequest& question, base::Instant now, Answers& answers) {
   std::vector<Outcome> outcomes;
   for (const std::string& unit : question.units) {
     Outcome outcome{.unit = unit};
+    JobType type = wanted.value_or(JobType::Restart);
+    if (!wanted) {
+      const auto known = instance_.unit(unit, InstanceView::Detail::Known);
+      const bool is_up = known && (known->active_state == "active" || known->active_state == "reloading");
+      if (is_up && known->can_reload) type = JobType::Reload;
+    }
     auto taken = instance_.request_job(type, unit);
     if (auto* const refusal = std::get_if<Refusal>(&taken)) {
       if (refusal->message.empty()) refusal->message = default_message(refusal->code, type, unit);
@@ -333,7 +498,7 @@ Reply Verbs::reply_of(const std::vector<Outcome>& outcomes) {
       fault = Fault{code_of(outcome.refusal->code), outcome.refusal->message, outcome.unit};
     } else if (outcome.is_unknown) {
       fault = Fault{"no-such-job", fmt::format("job {} is not known; it ended long ago, or never was", outcome.job)};
-    } else if (outcome.result && *outcome.result != JobResult::Done) {
+    } else if (outcome.result && *outcome.result != JobResult::Done && *outcome.result != JobResult::Skipped) {
       fault = Fault{"job-failed",
                     fmt::format("the job {}{} ended as: {}", outcome.job, outcome.unit.empty() ? "" : " of " + outcome.unit,
                                 word(*outcome.result)),

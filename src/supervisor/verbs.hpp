@@ -78,7 +78,7 @@ class Verbs {
     base::Instant deadline{};
     std::vector<Outcome> outcomes{};
   };
-  void change(core::JobType type, const InstanceRequest& question, base::Instant now, Answers& answers);
+  void change(std::optional<core::JobType> wanted, const InstanceRequest& question, base::Instant now, Answers& answers);
   void wait(const InstanceRequest& question, base::Instant now, Answers& answers);
   void answer_or_wait(const InstanceRequest& question, std::vector<Outcome> outcomes, base::Instant now, Answers& answers);
   template <class Predicate>

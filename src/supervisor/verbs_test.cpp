@@ -85,6 +85,96 @@ TEST_F(VerbsTest, AStateIsToldInWordsAndAsData) {
   EXPECT_EQ(units[2].at("LoadState"), "not-found");
 }
 
+TEST_F(VerbsTest, ASignalGoesToWhomItIsMeantForAndToNobodyWhereAUnitIsMissing) {
+  EXPECT_TRUE(ask(R"({"verb":"kill","units":["web.service","db.service"],"signal":"SIGHUP","whom":"main"})").ok);
+  ASSERT_THAT(instance.signals(), SizeIs(2));
+  EXPECT_EQ(instance.signals()[1].unit, "db.service");
+  EXPECT_EQ(instance.signals()[1].signal, 1);
+  EXPECT_EQ(instance.signals()[1].whom, KillWhom::Main);
+  EXPECT_EQ(code_of(R"({"verb":"kill","units":["web.service","no.service"]})"), "no-such-unit");
+  EXPECT_THAT(instance.signals(), SizeIs(2)) << "nobody was signalled";
+  EXPECT_EQ(code_of(R"({"verb":"kill","units":["web.service"],"signal":"SIGNOTHING"})"), "bad-request");
+  EXPECT_EQ(code_of(R"({"verb":"kill","units":["web.service"],"signal":9})"), "bad-request");
+  EXPECT_EQ(code_of(R"({"verb":"kill","units":["web.service"],"whom":"init"})"), "bad-request");
+  EXPECT_EQ(code_of(R"({"verb":"kill"})"), "bad-request");
+}
+
+TEST_F(VerbsTest, ReloadOrRestartIsAReloadOnlyOfWhatIsUpAndCanBeReloaded) {
+  const auto type_of_last = [this] { return instance.jobs().back().type; };
+  send(R"({"verb":"reload-or-restart","units":["web.service"],"wait":false})");
+  EXPECT_EQ(type_of_last(), core::JobType::Restart) << "it has no ExecReload=";
+  instance.at("web.service").can_reload = true;
+  send(R"({"verb":"reload-or-restart","units":["web.service"],"wait":false})");
+  EXPECT_EQ(type_of_last(), core::JobType::Reload);
+  instance.at("db.service").can_reload = true;
+  send(R"({"verb":"reload-or-restart","units":["db.service"],"wait":false})");
+  EXPECT_EQ(type_of_last(), core::JobType::Restart) << "it is down";
+  send(R"({"verb":"try-restart","units":["db.service"],"wait":false})");
+  EXPECT_EQ(type_of_last(), core::JobType::TryRestart);
+}
+
+TEST_F(VerbsTest, FilesAreShownAndAUnitWithoutOneIsAnErrorBesideThem) {
+  instance.add_text("web.service", {"/u/web.service", "[Service]\n"});
+  instance.add_text("web.service", {"/u/web.service.d/a.conf", "[Unit]\n"});
+  EXPECT_EQ(data(R"({"verb":"cat","units":["web.service"]})"),
+            Json::parse(R"({"files":[{"path":"/u/web.service","text":"[Service]\n"},
+                                    {"path":"/u/web.service.d/a.conf","text":"[Unit]\n"}]})"));
+  const Json both = data(R"({"verb":"cat","units":["no.service","web.service"]})");
+  EXPECT_THAT(both.at("files"), SizeIs(2));
+  EXPECT_EQ(both.at("error").at("unit"), "no.service");
+}
+
+TEST_F(VerbsTest, DependenciesAreATreeThatNeverEndsInACircle) {
+  instance.add({.name = "all.target", .active_state = "active"});
+  instance.add_dependency("all.target", "web.service");
+  instance.add_dependency("web.service", "db.service");
+  instance.add_dependency("db.service", "web.service");
+  const Json shallow = data(R"({"verb":"list-dependencies","units":["all.target"]})").at("units")[0];
+  EXPECT_EQ(shallow.at("unit"), "all.target");
+  EXPECT_THAT(shallow.at("children"), SizeIs(1));
+  EXPECT_THAT(shallow.at("children")[0].at("children"), SizeIs(0)) << "below the first level, targets only";
+  const Json deep = data(R"({"verb":"list-dependencies","units":["all.target"],"all":true})").at("units")[0];
+  const Json& again = deep.at("children")[0].at("children")[0].at("children")[0];
+  EXPECT_EQ(again.at("unit"), "web.service");
+  EXPECT_THAT(again.at("children"), SizeIs(0));
+  const Json who = data(R"({"verb":"list-dependencies","units":["db.service"],"reverse":true})").at("units")[0];
+  EXPECT_EQ(who.at("children")[0].at("unit"), "web.service");
+  EXPECT_EQ(code_of(R"({"verb":"list-dependencies","units":["no.service"]})"), "no-such-unit");
+}
+
+TEST_F(VerbsTest, JobsAreListedAndCanceledByTheirNumbers) {
+  instance.at("web.service").job = 7;
+  instance.at("web.service").job_type = core::JobType::Reload;
+  instance.put_in_flight(7);
+  EXPECT_EQ(data(R"({"verb":"list-jobs"})"),
+            Json::parse(R"({"jobs":[{"id":7,"unit":"web.service","type":"reload","state":"waiting"}]})"));
+  EXPECT_EQ(code_of(R"({"verb":"cancel","jobs":[8]})"), "no-such-job");
+  EXPECT_TRUE(ask(R"({"verb":"cancel","jobs":[7]})").ok);
+  EXPECT_FALSE(instance.is_in_flight(7));
+}
+
+TEST_F(VerbsTest, TheInstanceAsAWholeIsAskedAndTold) {
+  EXPECT_EQ(ask(R"({"verb":"is-system-running"})").message, data(R"({"verb":"is-system-running"})").at("state"));
+  EXPECT_EQ(data(R"({"verb":"show-environment"})").at("environment")[0], "LANG=C.UTF-8");
+  EXPECT_TRUE(ask(R"({"verb":"daemon-reload"})").ok);
+  EXPECT_EQ(instance.reloads(), 1);
+  instance.add_finding({"/u/web.service", 3, Finding::Severity::Error, "odd"});
+  EXPECT_EQ(data(R"({"verb":"verify","units":["/u/web.service"]})").at("findings")[0],
+            Json::parse(R"({"path":"/u/web.service","line":3,"severity":"error","message":"odd"})"));
+  EXPECT_EQ(code_of(R"({"verb":"exit","code":256})"), "bad-request");
+  EXPECT_FALSE(instance.is_shut_down());
+  EXPECT_TRUE(ask(R"({"verb":"exit","code":3})").ok);
+  EXPECT_TRUE(instance.is_shut_down());
+  EXPECT_EQ(instance.exit_code(), 3);
+}
+
+TEST_F(VerbsTest, AStartThatAConditionLeftOutIsNoFailure) {
+  send(R"({"verb":"start","units":["web.service"]})");
+  finish(instance.jobs().back().id, JobResult::Skipped);
+  ASSERT_THAT(answers, SizeIs(1));
+  EXPECT_TRUE(answers[0].reply.ok);
+}
+
 TEST_F(VerbsTest, APlainLineNamesUnitsAsWords) {
   EXPECT_EQ(ask("is-active web.service db.service").message, "active\nfailed");
   EXPECT_EQ(ask("ping").message, "pong");

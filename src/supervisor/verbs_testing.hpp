@@ -66,8 +66,51 @@ class FakeInstance : public InstanceView {
     return std::nullopt;
   }
   void shut_down() override { shut_down_ = true; }
+  void exit_with(int code) override {
+    exit_code_ = code;
+    shut_down();
+  }
+  std::variant<std::size_t, Refusal> send_signal(std::string_view unit, int signal, KillWhom whom) override {
+    if (refusal_) return *refusal_;
+    signals_.push_back({std::string{unit}, signal, whom});
+    return std::size_t{1};
+  }
+  [[nodiscard]] std::vector<UnitText> texts(std::string_view unit) const override {
+    const auto found = texts_.find(unit);
+    return found == texts_.end() ? std::vector<UnitText>{} : found->second;
+  }
+  [[nodiscard]] std::vector<Finding> verify(std::string_view /*unit_or_path*/) const override { return findings_; }
+  [[nodiscard]] std::vector<std::string_view> dependencies(std::string_view unit, bool is_reverse) const override {
+    std::vector<std::string_view> names;
+    for (const auto& [who, what] : dependencies_) {
+      if (!is_reverse && who == unit) names.emplace_back(what);
+      if (is_reverse && what == unit) names.emplace_back(who);
+    }
+    return names;
+  }
+  void reload_files() override { ++reloads_; }
+  bool cancel(core::JobId job) override { return in_flight_.erase(job) > 0; }
+  [[nodiscard]] std::vector<std::string> environment() const override { return {"LANG=C.UTF-8", "PATH=/usr/bin"}; }
+
+  struct Signal {
+    std::string unit;
+    int signal;
+    KillWhom whom;
+  };
+  [[nodiscard]] const std::vector<Signal>& signals() const { return signals_; }
+  [[nodiscard]] int exit_code() const { return exit_code_; }
+  [[nodiscard]] int reloads() const { return reloads_; }
+  void add_text(const std::string& unit, UnitText text) { texts_[unit].push_back(std::move(text)); }
+  void add_finding(Finding finding) { findings_.push_back(std::move(finding)); }
+  void add_dependency(const std::string& who, const std::string& what) { dependencies_.emplace_back(who, what); }
 
  private:
+  std::map<std::string, std::vector<UnitText>, std::less<>> texts_{};
+  std::vector<Finding> findings_{};
+  std::vector<std::pair<std::string, std::string>> dependencies_{};
+  std::vector<Signal> signals_{};
+  int exit_code_ = 0;
+  int reloads_ = 0;
   std::map<std::string, UnitStatus, std::less<>> units_{};
   InstanceFacts facts_{.version = "0.1.0", .keeper_pid = 11, .manager_pid = 12, .process_tracking = "cgroup v2"};
   std::vector<Job> jobs_{};

@@ -90,6 +90,23 @@ Result<bool> read_arguments(WordReader& words, const SpecifierContext& context, 
   return false;
 }
 
+// What stands after the prefixes; whether another command follows.
+Result<bool> read_command(WordReader& words, const Prefixes& prefixes, const SpecifierContext& context,
+                          ExecCommand& command) {
+  PERDURE_TRY(const std::string path, expand_specifiers(prefixes.program, context));
+  PERDURE_CHECK(check_program(path));
+  if (!prefixes.has_own_argv0) command.argv.push_back(path);
+  if (path.starts_with('/')) {
+    PERDURE_TRY(command.path, parse_program_path(path));
+  } else {
+    command.path = path;
+  }
+  PERDURE_TRY(const bool goes_on, read_arguments(words, context, command));
+  if (command.argv.empty() || command.argv.front().empty())
+    return Error{"the name after \"@" + base::escape(path) + "\", which the program is to see as its own, is missing"};
+  return goes_on;
+}
+
 bool is_name_of_one(std::string_view word) noexcept {
   return word.size() > 1 && word[0] == '$' && word[1] != '{' && word[1] != '$';
 }
@@ -136,17 +153,13 @@ Result<CommandLine> parse_command_line(std::string_view text, const SpecifierCon
       return Error{"there are more than " + std::to_string(commands_max) + " commands"};
     ExecCommand command;
     const Prefixes prefixes = take_prefixes(*first, command);
-    PERDURE_TRY(const std::string path, expand_specifiers(prefixes.program, context));
-    PERDURE_CHECK(check_program(path));
-    if (!prefixes.has_own_argv0) command.argv.push_back(path);
-    if (path.starts_with('/')) {
-      PERDURE_TRY(command.path, parse_path(path));
-    } else {
-      command.path = path;
+    auto read = read_command(words, prefixes, context, command);
+    if (!read && !command.ignores_failure) return std::move(read).error();
+    if (!read) {
+      line.warnings.push_back(read.error().message() + "; because of its \"-\", the command is left out");
+      break;
     }
-    PERDURE_TRY(goes_on, read_arguments(words, context, command));
-    if (command.argv.empty() || command.argv.front().empty())
-      return Error{"the name after \"@" + base::escape(path) + "\", which the program is to see as its own, is missing"};
+    goes_on = *read;
     line.commands.push_back(std::move(command));
   }
   if (words.has_unknown_escape())

@@ -45,6 +45,7 @@ struct CommandLine {
   std::vector<std::string> warnings{};
 };
 
+/// A command with "-" that cannot be read ends the line with a warning, as systemd 252 does.
 /// On failure: the Error says which part of the line is wrong.
 Result<CommandLine> parse_command_line(std::string_view text, const SpecifierContext& context);
 

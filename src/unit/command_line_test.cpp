@@ -59,11 +59,20 @@ TEST(CommandLine, SaysWhatIsWrong) {
   EXPECT_THAT(complaint("bin/x"), HasSubstr("is a relative path"));
   EXPECT_THAT(complaint("/bin/"), HasSubstr("is a directory"));
   EXPECT_THAT(complaint("$X a"), HasSubstr("may not be a variable"));
-  EXPECT_THAT(complaint("-"), HasSubstr("is missing"));
+  EXPECT_THAT(complaint("+"), HasSubstr("is missing"));
   EXPECT_THAT(complaint("@/bin/x"), HasSubstr("is missing"));
   EXPECT_THAT(complaint("/bin/x 'a"), HasSubstr("a quote is not closed"));
   EXPECT_THAT(complaint("'/bin/\\nx'"), HasSubstr("control character"));
   EXPECT_EQ(parse(R"(/bin/x \q)").value().warnings.size(), 1U);
+}
+
+TEST(CommandLine, LeavesOutWhatMayFailAndCannotBeRead) {
+  const CommandLine line = parse("/bin/a ; -bin/x ; /bin/y").value();
+  ASSERT_EQ(line.commands.size(), 1U);
+  EXPECT_EQ(line.commands[0].path, "/bin/a");
+  EXPECT_THAT(line.warnings, ElementsAre(HasSubstr("is a relative path; write an absolute one, or only the program's name; "
+                                                   "because of its \"-\", the command is left out")));
+  EXPECT_THAT(parse("-").value().commands, testing::IsEmpty());
 }
 
 TEST(CommandLine, IsBounded) {

@@ -36,6 +36,7 @@ namespace perdure::unit {
 inline constexpr base::Duration span_max = std::chrono::hours{24 * 36'525};  // 100 years
 inline constexpr std::size_t dependencies_max = 4096;                        // of one kind
 inline constexpr std::size_t environment_bytes_max = std::size_t{1} << 20;
+inline constexpr std::size_t list_entries_max = 1024;  // of other lists: directories, bind mounts, environment files
 
 /// One text: a fragment or a drop-in.
 struct UnitSource {
@@ -123,8 +124,14 @@ struct EnvironmentFile {
 /// RuntimeDirectory= and its relatives: made before the start, below the place for their kind, given to User=.
 enum class DirectoryKind : std::uint8_t { Runtime, State, Cache, Logs, Configuration };
 inline constexpr std::size_t directory_kind_count = 5;
+struct DirectoryLink {
+  std::string path{};       ///< of the symbolic link, relative to the place for the kind
+  std::string directory{};  ///< one of the names
+  friend bool operator==(const DirectoryLink&, const DirectoryLink&) = default;
+};
 struct ManagedDirectories {
-  std::vector<std::string> names{};  ///< relative, without "." and ".." parts
+  std::vector<std::string> names{};    ///< relative, without "." and ".." parts, each once
+  std::vector<DirectoryLink> links{};  ///< "NAME:LINK"; none of Configuration
   std::uint32_t mode = 0755;
 };
 /// RuntimeDirectoryPreserve=
@@ -140,16 +147,16 @@ struct BindMount {
   friend bool operator==(const BindMount&, const BindMount&) = default;
 };
 
-/// SystemCallFilter=: an error of 0 kills (or SystemCallErrorNumber= is answered).
+/// SystemCallFilter=. In an allow list, a rule with an error is a system call that is refused with it, and the others pass.
 struct SystemCallRule {
   std::string name{};  ///< of a system call; groups are resolved
-  int error = -1;      ///< -1: what SystemCallErrorNumber= says; else the errno to answer, 0: kill
+  int error = -1;      ///< -1: none of its own; else the errno to answer, 0: kill
   friend bool operator==(const SystemCallRule&, const SystemCallRule&) = default;
 };
 struct SystemCallFilter {
-  bool is_allow_list = false;  ///< only these pass; else all but these
-  std::vector<SystemCallRule> rules{};
-  int error = 0;  ///< SystemCallErrorNumber=; 0: kill
+  bool is_allow_list = false;           ///< only these pass, @default among them; else all but these
+  std::vector<SystemCallRule> rules{};  ///< sorted by name, each once
+  int error = 0;                        ///< SystemCallErrorNumber=; 0: kill
   /// SystemCallArchitectures=: "native", "x86-64", …; empty: not set
   std::vector<std::string> architectures{};
 };
@@ -261,7 +268,7 @@ struct DirectiveUse {
 struct UnitSpec {
   UnitName name;
   std::string source_path{};  ///< of the first source; empty where there is none
-  std::string description{};  ///< empty: not set
+  std::string description{};  ///< empty: not set; a special target has one of its own
   std::vector<std::string> documentation{};
   /// Names of units, each once, in the order of the files.
   std::vector<UnitName> wants{};
@@ -273,9 +280,12 @@ struct UnitSpec {
   std::vector<UnitName> conflicts{};
   std::vector<UnitName> after{};
   std::vector<UnitName> before{};
+  /// Those of a target's `after` that no file names: it comes after what it pulls in. See settle_default_order().
+  std::vector<UnitName> default_after{};
   std::vector<UnitName> on_failure{};
   std::vector<UnitName> on_success{};
   std::vector<UnitName> propagates_reload_to{};
+  std::vector<UnitName> reload_propagated_from{};
   bool default_dependencies = true;  ///< the dependencies that follow from it are in the lists above
   bool refuses_manual_start = false;
   bool refuses_manual_stop = false;
@@ -298,5 +308,9 @@ enum class Isolation : std::uint8_t { AsSystemd, Strict };
 /// Ensures: a value, whatever the texts are; its is_startable is false exactly where a diagnostic is an error.
 config::Parsed<UnitSpec> load_unit(const UnitName& name, std::span<const UnitSource> sources, const Specifiers& machine,
                                    Isolation isolation = Isolation::AsSystemd);
+
+/// A target is after each unit that it pulls in, unless that one has DefaultDependencies=no or is itself after the target: this
+/// takes such an order back. Requires: `member` is loaded. For every pair of a target and a unit in its default_after.
+void settle_default_order(UnitSpec& target, const UnitSpec& member);
 
 }  // namespace perdure::unit

@@ -200,11 +200,14 @@ Result<void> check_account(std::string_view text) {
   return {};
 }
 
+bool is_variable_name(std::string_view text) noexcept {
+  const auto is_name_byte = [](char c) { return base::is_lower(base::to_lower(c)) || base::is_digit(c) || c == '_'; };
+  return !text.empty() && !base::is_digit(text.front()) && std::all_of(text.begin(), text.end(), is_name_byte);
+}
+
 bool is_assignment(std::string_view text) noexcept {
   const std::size_t equals = text.find('=');
-  if (equals == std::string_view::npos || equals == 0 || base::is_digit(text.front())) return false;
-  const auto is_name_byte = [](char c) { return base::is_lower(base::to_lower(c)) || base::is_digit(c) || c == '_'; };
-  if (!std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(equals), is_name_byte)) return false;
+  if (equals == std::string_view::npos || !is_variable_name(text.substr(0, equals))) return false;
   for (std::string_view value = text.substr(equals + 1); !value.empty();) {
     const std::size_t length = base::utf8_length(value);
     if (length == 0 || (is_control(value.front()) && value.front() != '\t' && value.front() != '\n')) return false;
@@ -222,6 +225,14 @@ Result<std::uint32_t> parse_mode(std::string_view text, std::uint32_t max) {
 }
 
 Result<std::string> parse_path(std::string_view text) {
+  PERDURE_TRY(std::string path, parse_program_path(text));
+  const auto parts = base::split(path, '/');
+  if (std::find(parts.begin(), parts.end(), "..") != parts.end())
+    return misfit(text, "has \"..\" in it; write where it leads");
+  return path;
+}
+
+Result<std::string> parse_program_path(std::string_view text) {
   constexpr std::size_t path_bytes_max = 4095;
   if (!text.starts_with('/')) return misfit(text, "is no absolute path");
   if (text.size() > path_bytes_max) return misfit(text, "is too long for a path");

@@ -38,13 +38,18 @@ Result<LimitValue> parse_limit(Limit limit, std::string_view text);
 /// A name or number for User= and Group=, whatever the user database says of it.
 Result<void> check_account(std::string_view text);
 
+/// Whether an environment could have a variable of that name.
+bool is_variable_name(std::string_view text) noexcept;
 /// Whether NAME=VALUE could stand in an environment.
 bool is_assignment(std::string_view text) noexcept;
 
 /// An octal mode of at most `max`.
 Result<std::uint32_t> parse_mode(std::string_view text, std::uint32_t max);
 
-/// An absolute path that a kernel could take. Without "." parts and doubled slashes.
+/// An absolute path that a kernel could take, without "." parts and doubled slashes. One with ".." parts fails: they lead
+/// elsewhere when a link changes.
 Result<std::string> parse_path(std::string_view text);
+/// The same, where systemd lets ".." pass: in commands.
+Result<std::string> parse_program_path(std::string_view text);
 
 }  // namespace perdure::unit

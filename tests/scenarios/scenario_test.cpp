@@ -151,7 +151,8 @@ class Story {
       for (const std::string_view name : base::split(value, ',')) ids.push_back(id_of(name));
       return ids;
     };
-    if (key == "Type") s.type = static_cast<ServiceType>(index_in({"simple", "exec"}));
+    if (key == "Type")
+      s.type = static_cast<ServiceType>(index_in({"simple", "exec", "forking", "oneshot", "notify", "idle"}));
     else if (key == "Restart")
       s.restart = static_cast<RestartWhen>(
           index_in({"no", "on-success", "on-failure", "on-abnormal", "on-watchdog", "on-abort", "always"}));

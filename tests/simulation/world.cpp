@@ -37,7 +37,7 @@ World::World(std::uint64_t seed)
                              },
                          .emptied =
                              [this](const core::RunKey& run) {
-                               if (watched_.count(run) != 0 || random_.chance(500)) tell(core::RunEmptied{run});
+                               if (watched_.count(run) != 0 || random_.chance(500)) tell(core::RunEmptied{run, 0});
                              },
                          .later = [this](Duration delay, std::function<void()> what) { later(delay, std::move(what)); }}),
       checks_(machine_, settings_),
@@ -154,13 +154,13 @@ void World::carry_out_one(const core::Action& action) {
     if (is_peace_) temper = {};
     machine_.spawn(now_, spawn->key, settings_.at(spawn->key.unit).type, temper);
   } else if (const auto* send = std::get_if<core::SendSignal>(&action)) {
-    if (send->target == core::SignalTarget::Main) machine_.signal_main(now_, send->key, send->signal);
+    if (send->target == core::SignalTarget::Process) machine_.signal_main(now_, send->key, send->signal);
     else machine_.signal_all(now_, send->key.run_key(), send->signal);
   } else if (const auto* kill = std::get_if<core::KillRun>(&action)) {
     machine_.signal_all(now_, kill->run, SIGKILL);
   } else if (const auto* watch = std::get_if<core::WatchRun>(&action)) {
     watched_.insert(watch->run);
-    if (machine_.is_empty(watch->run)) tell(core::RunEmptied{watch->run});
+    if (machine_.is_empty(watch->run)) tell(core::RunEmptied{watch->run, 0});
   } else if (const auto* release = std::get_if<core::ReleaseRun>(&action)) {
     machine_.release(release->run);
     watched_.erase(release->run);
@@ -278,7 +278,7 @@ void World::recover() {
     if (!entry.has_ended || random_.chance(500)) facts.emplace_back(core::ProcessStarted{key});
     if (entry.is_executed) facts.emplace_back(core::ProgramExecuted{key});
     if (entry.has_ended) facts.emplace_back(core::ProcessExited{key, entry.exit, entry.setup_failed});
-    if (machine_.is_empty(key.run_key()) && random_.chance(500)) facts.emplace_back(core::RunEmptied{key.run_key()});
+    if (machine_.is_empty(key.run_key()) && random_.chance(500)) facts.emplace_back(core::RunEmptied{key.run_key(), 0});
   }
   // Where nothing is left at all and nobody tells of it, the core must find out even so.
   for (const core::SpawnKey& key : machine_.forgotten()) facts.emplace_back(core::ProcessExited{key, {}, false});
