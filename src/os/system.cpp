@@ -72,6 +72,7 @@ constexpr const char* call_names[] = {
     "link",
     "readlink",
     "readlinkat",
+    "symlinkat",
     "access",
     "statvfs",
     "chdir",
@@ -270,6 +271,9 @@ int link(const char* from, const char* to) noexcept {
 }
 ssize_t readlink(const char* path, char* buffer, std::size_t size) noexcept {
   return guarded(Call::readlink, [=] { return ::readlink(path, buffer, size); });
+}
+int symlinkat(const char* target, int dir, const char* path) noexcept {
+  return guarded(Call::symlinkat, [=] { return ::symlinkat(target, dir, path); });
 }
 ssize_t readlinkat(int dir, const char* path, char* buffer, std::size_t size) noexcept {
   return guarded(Call::readlinkat, [=] { return ::readlinkat(dir, path, buffer, size); });

@@ -65,6 +65,7 @@ enum class Call : std::uint8_t {
   link,
   readlink,
   readlinkat,
+  symlinkat,
   access,
   statvfs,
   chdir,
@@ -165,6 +166,7 @@ int unlinkat(int dir, const char* path, int flags) noexcept;
 int rename(const char* from, const char* to) noexcept;
 int link(const char* from, const char* to) noexcept;
 ssize_t readlink(const char* path, char* buffer, std::size_t size) noexcept;
+int symlinkat(const char* target, int dir, const char* path) noexcept;
 ssize_t readlinkat(int dir, const char* path, char* buffer, std::size_t size) noexcept;
 int access(const char* path, int mode) noexcept;
 int statvfs(const char* path, struct statvfs* status) noexcept;

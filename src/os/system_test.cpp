@@ -106,6 +106,7 @@ TEST(Seam, EveryCallCanBeMadeToFailWithoutHappening) {
       {Call::openat2, [] { return sys::openat2(-1, "x", O_RDONLY, 0, 0); }},
       {Call::fchownat, [] { return sys::fchownat(-1, "x", 0, 0, 0); }},
       {Call::readlinkat, [] { return sys::readlinkat(-1, "x", nullptr, 0); }},
+      {Call::symlinkat, [] { return sys::symlinkat("x", -1, "x"); }},
       {Call::fstatat, [] { return sys::fstatat(-1, "x", nullptr, 0); }},
       {Call::mkdirat, [] { return sys::mkdirat(-1, "x", 0700); }},
       {Call::unlinkat, [] { return sys::unlinkat(-1, "x", 0); }},

@@ -40,9 +40,9 @@ Result<Node> look_at(int parent, const std::string& name) {
   return node;
 }
 
-/// As CHASE_SAFE of systemd: who is not root must not lead to what belongs to another one.
+/// As CHASE_SAFE of systemd: who is not root, nor we, must not lead to what belongs to another one.
 Result<void> check_step(const struct stat& from, const struct stat& to, const std::string& name) {
-  if (from.st_uid == 0 || from.st_uid == to.st_uid) return {};
+  if (from.st_uid == 0 || from.st_uid == ::geteuid() || from.st_uid == to.st_uid) return {};
   return Error{fmt::format("{} belongs to uid {}, and the way to it to uid {}, who could have chosen it (EPERM)",
                            base::quote(name), to.st_uid, from.st_uid),
                EPERM};

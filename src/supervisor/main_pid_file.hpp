@@ -2,8 +2,8 @@
 // process is in the unit's control group before believing it.
 //
 // Whoever may write the file, or a link on the way to it, may name any process. So the way is walked part by part: from what
-// belongs to somebody other than root nothing is reached that belongs to a third, and the file is root's, ours, or the unit's
-// user's. It is a regular file, read to a bound, without waiting.
+// belongs to somebody other than root and us nothing is reached that belongs to a third, and the file is root's, ours, or the
+// unit's user's. It is a regular file, read to a bound, without waiting.
 // Left out: whether the process is the unit's (the manager, by its control group); waiting until the file is there.
 // Thread safety: all. Fork and signal safety: none, it allocates.
 //

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -116,13 +117,25 @@ Error failed(std::string_view directive, std::string_view attempt, int result) {
   return Error::from_errno(-result, fmt::format("{}: {}", directive, attempt));
 }
 
-/// The instruction sets that programs of this machine may use beside its own.
-std::vector<std::uint32_t> companions() {
-  switch (::seccomp_arch_native()) {
-    case SCMP_ARCH_X86_64: return {SCMP_ARCH_X86, SCMP_ARCH_X32};
-    case SCMP_ARCH_AARCH64: return {SCMP_ARCH_ARM};
-    default: return {};
-  }
+std::optional<std::uint32_t> architecture_of(std::string_view name) {
+  const auto* const known =
+      std::find_if(architectures.begin(), architectures.end(), [name](const auto& entry) { return entry.first == name; });
+  if (known == architectures.end()) return std::nullopt;
+  return known->second;
+}
+
+/// The instruction sets that programs of this machine may use beside its own, unless SystemCallArchitectures= forbids them.
+std::vector<std::uint32_t> companions(const unit::SystemCallFilter& filter) {
+  std::vector<std::uint32_t> found;
+  if (::seccomp_arch_native() == SCMP_ARCH_X86_64) found = {SCMP_ARCH_X86, SCMP_ARCH_X32};
+  if (::seccomp_arch_native() == SCMP_ARCH_AARCH64) found = {SCMP_ARCH_ARM};
+  if (filter.architectures.empty()) return found;
+  // Each costs as much time as the native one, and what is killed need not be filtered.
+  std::erase_if(found, [&filter](std::uint32_t companion) {
+    return std::none_of(filter.architectures.begin(), filter.architectures.end(),
+                        [companion](const std::string& name) { return architecture_of(name) == companion; });
+  });
+  return found;
 }
 
 /// libseccomp writes to a descriptor only, and so to a memory file.
@@ -151,12 +164,11 @@ Result<std::vector<char>> compile_architectures(const std::vector<std::string>& 
   if (!context) return failed(directive, "begin the filter", -ENOMEM);
   // The native one is always among them, as in systemd: the program that is executed is made for it.
   for (const std::string& name : names) {
-    const auto* const known =
-        std::find_if(architectures.begin(), architectures.end(), [&name](const auto& entry) { return entry.first == name; });
-    if (known == architectures.end())
+    const auto known = architecture_of(name);
+    if (!known)
       return Error{fmt::format("{}{}: there is no such architecture (EINVAL)", directive, base::escape(name)), EINVAL};
     // One of another byte order cannot be run by this kernel, and so needs no rule that allows it.
-    const int result = ::seccomp_arch_add(context.get(), known->second);
+    const int result = ::seccomp_arch_add(context.get(), *known);
     if (result < 0 && result != -EEXIST && result != -EDOM && result != -EINVAL)
       return failed(directive, "add " + name, result);
   }
@@ -173,7 +185,7 @@ Result<std::vector<char>> compile_calls(const unit::SystemCallFilter& filter, st
   const std::uint32_t usual = filter.is_allow_list ? refused : SCMP_ACT_ALLOW;
   const Context context{::seccomp_init(usual)};
   if (!context) return failed(directive, "begin the filter", -ENOMEM);
-  for (const std::uint32_t other : companions()) {
+  for (const std::uint32_t other : companions(filter)) {
     if (const int result = ::seccomp_arch_add(context.get(), other); result < 0 && result != -EEXIST)
       return failed(directive, "add an instruction set", result);
   }

@@ -136,11 +136,19 @@ TEST(SystemCallFilter, ArchitecturesThatAreNotNamedAreKilled) {
     EXPECT_EQ(answer_of(programs, native, SYS_read), SECCOMP_RET_ALLOW);
     EXPECT_EQ(answer_of(programs, second, 3), SECCOMP_RET_KILL_PROCESS);
     EXPECT_EQ(answer_of(programs, foreign, 3), SECCOMP_RET_KILL_PROCESS);
+#if defined(__x86_64__)
+    EXPECT_EQ(answer_of(programs, native, 0x40000001), SECCOMP_RET_KILL_PROCESS) << "x32 is another one";
+#endif
   }
   const auto both = compiled({.rules = {{"ptrace", -1}}, .error = EPERM, .architectures = {"native"}});
   ASSERT_THAT(both.programs, SizeIs(2));
   EXPECT_EQ(answer_of(both, native, SYS_ptrace), SECCOMP_RET_ERRNO | EPERM);
   EXPECT_EQ(answer_of(both, second, 3), SECCOMP_RET_KILL_PROCESS);
+#if defined(__x86_64__)
+  const auto with_x86 = compiled({.rules = {{"ptrace", -1}}, .error = EPERM, .architectures = {"native", "x86"}});
+  EXPECT_EQ(answer_of(with_x86, second, 26), SECCOMP_RET_ERRNO | EPERM) << "what is allowed is filtered";
+  EXPECT_EQ(answer_of(with_x86, second, 3), SECCOMP_RET_ALLOW);
+#endif
 }
 
 TEST(SystemCallFilter, AnArchitectureThatDoesNotExistIsAnError) {

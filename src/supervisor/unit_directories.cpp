@@ -1,9 +1,11 @@
 #include "supervisor/unit_directories.hpp"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <optional>
 #include <utility>
@@ -62,6 +64,38 @@ Result<void> make_one(DirectoryKind kind, const std::string& base, const std::st
   return give_tree(directory.get(), owner.uid, owner.gid);
 }
 
+/// From the link's directory to the unit's: as many steps up as the link is deep.
+std::string target_of(const unit::DirectoryLink& link) {
+  std::string target;
+  for (const char c : link.path) target += c == '/' ? "../" : "";
+  return target + link.directory;
+}
+
+bool leads_to(int parent, const std::string& name, const std::string& target) {
+  std::array<char, PATH_MAX> found{};
+  const ssize_t size = sys::readlinkat(parent, name.c_str(), found.data(), found.size());
+  return size >= 0 && std::string_view{found.data(), static_cast<std::size_t>(size)} == target;
+}
+
+Result<void> make_link(const std::string& base, const unit::DirectoryLink& link) {
+  PERDURE_TRY(const Place place, place_of(base, link.path, MissingParts::Make));
+  const std::string target = target_of(link);
+  if (sys::symlinkat(target.c_str(), place.parent.get(), place.last.c_str()) == 0) return {};
+  if (errno != EEXIST) return Error::from_errno(errno, "make the link", place.last);
+  if (leads_to(place.parent.get(), place.last, target)) return {};
+  return Error{"something else stands where the link is to be (EEXIST); move it away", EEXIST};
+}
+
+/// Only what make_link() made.
+Result<void> remove_link(const std::string& base, const unit::DirectoryLink& link) {
+  const Result<Place> place = place_of(base, link.path, MissingParts::Refuse);
+  if (!place) return place.error().code() == ENOENT ? Result<void>{} : Result<void>{place.error()};
+  if (!leads_to(place->parent.get(), place->last, target_of(link))) return {};
+  if (sys::unlinkat(place->parent.get(), place->last.c_str(), 0) != 0)
+    return Error::from_errno(errno, "remove", place->last);
+  return {};
+}
+
 Error told(DirectoryKind kind, const std::string& base, const std::string& name, const Error& error) {
   return Error{fmt::format("{}{}: cannot prepare {}/{}: {}", directive_of(kind), name, base, name, error.message()),
                error.code()};
@@ -99,6 +133,10 @@ std::optional<DirectoryFailure> make_directories(const unit::ServiceSpec& servic
       const Result<void> made = make_one(kind, bases[i], name, service.directories[i].mode & mode_bits, owner, remarks);
       if (!made) return DirectoryFailure{kind, told(kind, bases[i], name, made.error())};
     }
+    for (const unit::DirectoryLink& link : service.directories[i].links) {
+      const Result<void> made = make_link(bases[i], link);
+      if (!made) return DirectoryFailure{kind, told(kind, bases[i], link.path, made.error())};
+    }
   }
   return std::nullopt;
 }
@@ -107,15 +145,19 @@ Result<void> remove_runtime_directories(const unit::ServiceSpec& service, const 
   constexpr auto kind = DirectoryKind::Runtime;
   const std::string& base = bases[static_cast<std::size_t>(kind)];
   std::optional<Error> first;
-  for (const std::string& name : service.directories[static_cast<std::size_t>(kind)].names) {
-    if (base.empty()) continue;
-    const Result<Place> place = place_of(base, name, MissingParts::Refuse);
-    if (!place && place.error().code() == ENOENT) continue;
-    const Result<void> removed = place ? remove_tree(place->parent.get(), place->last) : Result<void>{place.error()};
+  if (base.empty()) return {};
+  const auto note = [&](const std::string& name, const Result<void>& removed) {
     if (!removed && !first)
       first = Error{
           fmt::format("{}{}: cannot remove {}/{}: {}", directive_of(kind), name, base, name, removed.error().message()),
           removed.error().code()};
+  };
+  for (const unit::DirectoryLink& link : service.directories[static_cast<std::size_t>(kind)].links)
+    note(link.path, remove_link(base, link));
+  for (const std::string& name : service.directories[static_cast<std::size_t>(kind)].names) {
+    const Result<Place> place = place_of(base, name, MissingParts::Refuse);
+    if (!place && place.error().code() == ENOENT) continue;
+    note(name, place ? remove_tree(place->parent.get(), place->last) : Result<void>{place.error()});
   }
   if (first) return *first;
   return {};

@@ -2,12 +2,13 @@
 //
 // As systemd 252: what is above the last part of a name is root's, mode 0755; the last part gets the mode of its …Mode= and, all
 // but the configuration, the unit's user and group, with everything in it where its owner is another one. A configuration directory
-// that is there already is left as it is. For a user's instance nothing changes hands. How trees are walked: safe_directory.hpp.
+// that is there already is left as it is. "NAME:LINK" makes a link to it, which goes with the runtime directory. For a user's
+// instance nothing changes hands. How trees are walked: safe_directory.hpp.
 // Unlike systemd: a hard link in a tree that is to change hands, a device, or a link in the place of a directory is an error.
 // Left out: DynamicUser= and its private directories; when what is made and removed (core).
 // Thread safety: all. Fork and signal safety: none, it allocates.
 //
-//     PERDURE_TRY(const auto remarks, make_directories(unit.service, surroundings.directory_bases, owner));
+//     if (const auto failed = make_directories(unit.service, surroundings.directory_bases, owner, remarks)) …
 //     PERDURE_CHECK(remove_runtime_directories(unit.service, surroundings.directory_bases));    // when the unit has stopped
 #pragma once
 

@@ -10,6 +10,8 @@
 
 #include <cerrno>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -35,6 +37,9 @@ class UnitDirectories : public ::testing::Test {
     for (std::size_t i = 0; i < unit::directory_kind_count; ++i) bases[i] = top / std::string(1, static_cast<char>('a' + i));
   }
   unit::ManagedDirectories& of(DirectoryKind kind) { return service.directories[static_cast<std::size_t>(kind)]; }
+  static unit::ManagedDirectories directories(std::vector<std::string> names, std::uint32_t mode) {
+    return {.names = std::move(names), .mode = mode};
+  }
   [[nodiscard]] std::string path(DirectoryKind kind, const std::string& name) const {
     return bases[static_cast<std::size_t>(kind)] + "/" + name;
   }
@@ -63,9 +68,9 @@ class UnitDirectories : public ::testing::Test {
 };
 
 TEST_F(UnitDirectories, AreMadeWithModeAndOwner) {
-  of(DirectoryKind::Runtime) = {{"web", "acme/web"}, 0750};
-  of(DirectoryKind::State) = {{"web"}, 0700};
-  of(DirectoryKind::Configuration) = {{"web"}, 0755};
+  of(DirectoryKind::Runtime) = directories({"web", "acme/web"}, 0750);
+  of(DirectoryKind::State) = directories({"web"}, 0700);
+  of(DirectoryKind::Configuration) = directories({"web"}, 0755);
   const mode_t before = ::umask(0077);
   expect_made();
   ::umask(before);
@@ -84,7 +89,7 @@ TEST_F(UnitDirectories, WhatIsThereGetsModeAndOwnerButNotTheConfiguration) {
   for (const DirectoryKind kind : {DirectoryKind::Cache, DirectoryKind::Configuration}) {
     ASSERT_EQ(::mkdir(bases[static_cast<std::size_t>(kind)].c_str(), 0755), 0);
     ASSERT_EQ(::mkdir(path(kind, "web").c_str(), 0711), 0);
-    of(kind) = {{"web"}, 0750};
+    of(kind) = directories({"web"}, 0750);
   }
   expect_made();
   EXPECT_EQ(status_of(path(DirectoryKind::Cache, "web")).st_mode & 07777, 0750U);
@@ -94,7 +99,7 @@ TEST_F(UnitDirectories, WhatIsThereGetsModeAndOwnerButNotTheConfiguration) {
 
 TEST_F(UnitDirectories, ATreeOfAnotherOwnerChangesHandsAndOneOfTheRightOwnerIsNotRead) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can give files away";
-  of(DirectoryKind::State) = {{"web"}, 0755};
+  of(DirectoryKind::State) = directories({"web"}, 0755);
   const std::string web = path(DirectoryKind::State, "web");
   ASSERT_EQ(::mkdir(bases[1].c_str(), 0755), 0);
   ASSERT_EQ(::mkdir(web.c_str(), 0755), 0);
@@ -116,7 +121,7 @@ TEST_F(UnitDirectories, ATreeOfAnotherOwnerChangesHandsAndOneOfTheRightOwnerIsNo
 
 TEST_F(UnitDirectories, AHardLinkOrADeviceIsNeverGivenAway) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can give files away";
-  of(DirectoryKind::State) = {{"web"}, 0755};
+  of(DirectoryKind::State) = directories({"web"}, 0755);
   const std::string web = path(DirectoryKind::State, "web");
   ASSERT_EQ(::mkdir(bases[1].c_str(), 0755), 0);
   ASSERT_EQ(::mkdir(web.c_str(), 0755), 0);
@@ -136,43 +141,43 @@ TEST_F(UnitDirectories, AHardLinkOrADeviceIsNeverGivenAway) {
 }
 
 TEST_F(UnitDirectories, NoLinkLeadsOutOfTheBase) {
-  of(DirectoryKind::Logs) = {{"web"}, 0755};
+  of(DirectoryKind::Logs) = directories({"web"}, 0755);
   ASSERT_EQ(::mkdir(bases[3].c_str(), 0755), 0);
   ASSERT_EQ(::mkdir((top / "outside").c_str(), 0755), 0);
   ASSERT_EQ(::symlink((top / "outside").c_str(), path(DirectoryKind::Logs, "web").c_str()), 0);
   EXPECT_EQ(failure().code(), ELOOP);
   EXPECT_THAT(failure().message(), HasSubstr("is a symbolic link, which may lead anywhere (ELOOP)"));
-  of(DirectoryKind::Logs) = {{"web/sub"}, 0755};
+  of(DirectoryKind::Logs) = directories({"web/sub"}, 0755);
   EXPECT_EQ(failure().code(), ELOOP);
   EXPECT_FALSE(exists(top / "outside/sub"));
-  of(DirectoryKind::Logs) = {{"../outside"}, 0700};
+  of(DirectoryKind::Logs) = directories({"../outside"}, 0700);
   EXPECT_EQ(failure().code(), EINVAL);
-  of(DirectoryKind::Logs) = {{".."}, 0700};
+  of(DirectoryKind::Logs) = directories({".."}, 0700);
   EXPECT_EQ(failure().code(), EINVAL);
 }
 
 TEST_F(UnitDirectories, WithoutOpenat2TheSameHolds) {
   const os::testing::FaultPlan plan{{.call = os::Call::openat2, .error = ENOSYS, .times = 1000}};
-  of(DirectoryKind::Runtime) = {{"web/deep"}, 0755};
+  of(DirectoryKind::Runtime) = directories({"web/deep"}, 0755);
   expect_made();
   ASSERT_EQ(::symlink("/tmp", path(DirectoryKind::Runtime, "link").c_str()), 0);
   top.put("a/web/deep/file", "x");
   ASSERT_TRUE(remove_runtime_directories(service, bases));
   EXPECT_FALSE(exists(path(DirectoryKind::Runtime, "web/deep")));
-  of(DirectoryKind::Runtime) = {{"link"}, 0755};
+  of(DirectoryKind::Runtime) = directories({"link"}, 0755);
   EXPECT_EQ(failure().code(), ELOOP);
   EXPECT_EQ(remove_runtime_directories(service, bases).error().code(), ELOOP);
 }
 
 TEST_F(UnitDirectories, AFileInTheWayIsSaid) {
-  of(DirectoryKind::Cache) = {{"web"}, 0755};
+  of(DirectoryKind::Cache) = directories({"web"}, 0755);
   ASSERT_EQ(::mkdir(bases[2].c_str(), 0755), 0);
   top.put("c/web", "x");
   EXPECT_EQ(failure().code(), ENOTDIR);
 }
 
 TEST_F(UnitDirectories, APlaceThatThisInstanceLacksIsSaid) {
-  of(DirectoryKind::Runtime) = {{"web"}, 0755};
+  of(DirectoryKind::Runtime) = directories({"web"}, 0755);
   bases[0] = "";
   EXPECT_THAT(failure().message(), HasSubstr("set XDG_RUNTIME_DIR or HOME"));
   EXPECT_TRUE(remove_runtime_directories(service, bases));
@@ -186,7 +191,7 @@ TEST_F(UnitDirectories, NothingToMakeCostsNothing) {
 }
 
 TEST_F(UnitDirectories, EveryFailureIsAnErrorAndTheNextTryMakesThem) {
-  of(DirectoryKind::State) = {{"acme/web"}, 0750};
+  of(DirectoryKind::State) = directories({"acme/web"}, 0750);
   for (unsigned n = 1; n < 100; ++n) {
     bool fired = false;
     {
@@ -203,8 +208,8 @@ TEST_F(UnitDirectories, EveryFailureIsAnErrorAndTheNextTryMakesThem) {
 }
 
 TEST_F(UnitDirectories, OnlyTheRuntimeDirectoryIsRemovedWithAllInIt) {
-  of(DirectoryKind::Runtime) = {{"web", "acme/web", "never-made"}, 0755};
-  of(DirectoryKind::State) = {{"web"}, 0755};
+  of(DirectoryKind::Runtime) = directories({"web", "acme/web", "never-made"}, 0755);
+  of(DirectoryKind::State) = directories({"web"}, 0755);
   service.directories[0].names.pop_back();
   expect_made();
   service.directories[0].names.emplace_back("never/made");
@@ -224,7 +229,7 @@ TEST_F(UnitDirectories, OnlyTheRuntimeDirectoryIsRemovedWithAllInIt) {
 }
 
 TEST_F(UnitDirectories, WhatIsMountedInARuntimeDirectoryIsLeftAlone) {
-  of(DirectoryKind::Runtime) = {{"web"}, 0755};
+  of(DirectoryKind::Runtime) = directories({"web"}, 0755);
   expect_made();
   const std::string web = path(DirectoryKind::Runtime, "web");
   ASSERT_EQ(::mkdir((web + "/data").c_str(), 0755), 0);
@@ -247,8 +252,36 @@ TEST_F(UnitDirectories, WhatIsMountedInARuntimeDirectoryIsLeftAlone) {
   EXPECT_TRUE(exists(top / "source/kept"));
 }
 
+TEST_F(UnitDirectories, LinksLeadToThemAndGoWithThem) {
+  of(DirectoryKind::Runtime) = directories({"web", "acme/web"}, 0755);
+  of(DirectoryKind::Runtime).links = {{"old-web", "web"}, {"links/deep/acme", "acme/web"}};
+  expect_made();
+  expect_made();
+  char target[64]{};
+  EXPECT_GT(::readlink(path(DirectoryKind::Runtime, "links/deep/acme").c_str(), target, sizeof target - 1), 0);
+  EXPECT_STREQ(target, "../../acme/web");
+  EXPECT_EQ(status_of(path(DirectoryKind::Runtime, "old-web") + "/.").st_ino,
+            status_of(path(DirectoryKind::Runtime, "web")).st_ino);
+  ASSERT_TRUE(remove_runtime_directories(service, bases));
+  EXPECT_FALSE(exists(path(DirectoryKind::Runtime, "old-web")));
+  EXPECT_FALSE(exists(path(DirectoryKind::Runtime, "links/deep/acme")));
+}
+
+TEST_F(UnitDirectories, WhatStandsWhereALinkIsWantedStays) {
+  of(DirectoryKind::Runtime) = directories({"web"}, 0755);
+  of(DirectoryKind::Runtime).links = {{"taken", "web"}};
+  ASSERT_EQ(::mkdir(bases[0].c_str(), 0755), 0);
+  ASSERT_EQ(::symlink("elsewhere", path(DirectoryKind::Runtime, "taken").c_str()), 0);
+  EXPECT_EQ(failure().code(), EEXIST);
+  EXPECT_TRUE(remove_runtime_directories(service, bases));
+  EXPECT_TRUE(exists(path(DirectoryKind::Runtime, "taken")));
+  ASSERT_EQ(::unlink(path(DirectoryKind::Runtime, "taken").c_str()), 0);
+  top.put("a/taken", "x");
+  EXPECT_EQ(failure().code(), EEXIST);
+}
+
 TEST_F(UnitDirectories, AnEndlessTreeIsGivenUp) {
-  of(DirectoryKind::Runtime) = {{"web"}, 0755};
+  of(DirectoryKind::Runtime) = directories({"web"}, 0755);
   expect_made();
   UniqueFd at{::open(path(DirectoryKind::Runtime, "web").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   for (std::size_t depth = 0; depth < tree_depth_max + 5; ++depth) {
