@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -321,6 +322,7 @@ Taken UnitLog::take(int pipe, const LogTime& now) {
       size_ += static_cast<std::uint64_t>(moved);
       taken.bytes += static_cast<std::uint64_t>(moved);
       left -= std::min(left, static_cast<std::uint64_t>(moved));
+      if (tap_) show(static_cast<std::uint64_t>(moved));
       continue;
     }
     if (moved == 0 || errno == EAGAIN) break;  // somebody else has read it
@@ -334,6 +336,18 @@ Taken UnitLog::take(int pipe, const LogTime& now) {
   if (taken.bytes > 0 && std::exchange(blocked_, 0) != 0)
     say(taken.note, fmt::format("the log of {} is written again, nothing was lost", base::escape(unit_)));
   return taken;
+}
+
+/// The last bytes of the segment, which splice(2) has not shown us.
+void UnitLog::show(std::uint64_t bytes) const {
+  std::array<char, 16 * 1024> block;
+  for (std::uint64_t at = size_ - bytes; at < size_;) {
+    const std::size_t wanted = std::min<std::uint64_t>(block.size(), size_ - at);
+    const ssize_t count = os::sys::pread(data_.get(), block.data(), wanted, static_cast<off_t>(at));
+    if (count <= 0) return;
+    tap_(std::string_view{block.data(), static_cast<std::size_t>(count)});
+    at += static_cast<std::uint64_t>(count);
+  }
 }
 
 Taken UnitLog::drain(int pipe, const LogTime& now) {

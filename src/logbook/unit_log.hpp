@@ -17,8 +17,10 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <string>
+#include <string_view>
 
 #include "base/time.hpp"
 #include "logbook/log_directory.hpp"
@@ -69,6 +71,10 @@ class UnitLog {
   /// Moves everything, until the pipe is empty, ended or blocked; drain_bytes_max at most, so a writer that never stops is no trap.
   Taken drain(int pipe, const LogTime& now);
 
+  /// Shows what is taken from now on to `tap` as well, in the order of the bytes; cut anywhere. Nothing: no more.
+  using Tap = std::function<void(std::string_view bytes)>;
+  void tap(Tap tap) { tap_ = std::move(tap); }
+
   /// Closes the segment; the next byte opens it again.
   void close() noexcept;
 
@@ -83,6 +89,7 @@ class UnitLog {
   Result<void> open_fresh(int directory, std::uint32_t number, std::string& note);
   Result<void> check_segment(std::string& note);
   Result<void> replace_segment(std::string& note);
+  void show(std::uint64_t bytes) const;
   std::uint64_t up_to_rotation(int pipe, std::uint64_t size, std::string& note);
   void record(const LogTime& now, std::string& note);
   void adopt(UniqueFd data, UniqueFd index, std::uint32_t number, std::uint64_t size, std::uint64_t index_size);
@@ -99,6 +106,7 @@ class UnitLog {
   std::uint64_t rotate_at_ = 0;  ///< the size from which a fresh segment is tried
   base::Instant stamped_{};      ///< when a time was recorded last; the epoch: not in this segment
   RunIdentity identity_{};
+  Tap tap_{};
   std::uint32_t number_ = 0;  ///< of the segment
   int blocked_ = 0;
   bool run_recorded_ = false;  ///< the segment's index has identity_

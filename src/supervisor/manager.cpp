@@ -60,6 +60,7 @@ int Manager::run() {
   }
   answers_.clear();
   drain_last_output();
+  console_.flush();
   tracking_.close_down();
   for (const std::string& file : {options_.runtime_dir + "/control.sock", notify_path(), options_.state_dir + "/journal",
                                   options_.state_dir + "/units"})
@@ -135,6 +136,7 @@ void Manager::dispatch(const loop::Readiness& fact) {
     case TokenKind::Control: return take_control();
     case TokenKind::Tracking: return take_tracking_events();
     case TokenKind::Notify: return take_notifications();
+    case TokenKind::Console: return flush_console();
     default: break;
   }
   SupervisedUnit* const unit = find(unit_of(fact.token));
@@ -217,6 +219,7 @@ void Manager::decide() {
   // While a start is under way the keeper is waited for, and what can wait does not keep the processor from it.
   if (spawns_.empty() || deferred_.size() >= deferred_max) do_deferred();
   if (spawns_.empty() || said_.size() >= said_soon) flush_said();
+  if (console_.is_on()) flush_console();
   if (is_swollen_ && spawns_.empty() && events_.empty()) give_memory_back();
   if (!keeper_.is_lost() || finished_) return;
   take_keeper_messages();  // what it had still sent

@@ -29,6 +29,7 @@
 #include "loop/timers.hpp"
 #include "perdure/control.hpp"
 #include "perdure/result.hpp"
+#include "supervisor/console.hpp"
 #include "supervisor/crash_file.hpp"
 #include "supervisor/denial_pacing.hpp"
 #include "supervisor/instance_view.hpp"
@@ -42,14 +43,6 @@
 #include "supervisor/verbs.hpp"
 
 namespace perdure::supervisor {
-
-/// --console=: what of the services' output goes to the instance's stdout as well.
-enum class ConsoleFormat : std::uint8_t {
-  Default,  ///< Prefix as PID 1, else Off
-  Off,
-  Prefix,  ///< "unit: line"
-  Json,    ///< one object per line
-};
 
 struct ManagerOptions {
   std::string runtime_dir{};
@@ -160,6 +153,7 @@ class Manager : private InstanceView {
   Result<const Launch*> launch_for(SupervisedUnit& unit, const Run& run, const core::SpawnProcess& order, Launch& fresh,
                                    UniqueFd& fresh_spec);
   void check_conditions(core::UnitId id);
+  void remove_directories(const SupervisedUnit& unit);
   void find_main(const core::RunKey& key);
   void look_for_main(SupervisedUnit& unit, Run& run);
   bool take_candidate(SupervisedUnit& unit, Run& run, pid_t pid);
@@ -183,6 +177,10 @@ class Manager : private InstanceView {
   void take_log(SupervisedUnit& unit, Run& run);
   bool drain_earlier_logs(SupervisedUnit& unit, const Run& run);
   bool drain_log(SupervisedUnit& unit, Run& run);
+  void flush_console();
+  [[nodiscard]] static bool has_levels(const SupervisedUnit& unit) {
+    return unit.spec == nullptr || unit.spec->service.syslog_level_prefix;
+  }
   void note_log(SupervisedUnit& unit, const logbook::Taken& taken);
   void forget_log(Run& run);
   static std::uint64_t inode_of(const UniqueFd& fd);  ///< 0: none
@@ -241,6 +239,7 @@ class Manager : private InstanceView {
   Verbs verbs_{*this};
   Verbs::Answers answers_{};
   DenialPacing denials_{};
+  Console console_;
   std::vector<Request> requests_{};
   std::vector<std::unique_ptr<SupervisedUnit>> units_{};  ///< by number; a hole where none is
   std::map<std::string_view, SupervisedUnit*> by_name_{};
@@ -260,6 +259,7 @@ class Manager : private InstanceView {
   std::vector<NewUnit> new_units_{};
   std::vector<core::UnitId> named_{};       ///< to be started by the first manager
   mutable std::deque<std::string> held_{};  ///< texts that statuses refer to, until the next round
+  bool console_is_polled_ = false;
   bool is_first_start_ = false;
   bool is_recovering_ = false;
   bool owes_sign_of_life_ = false;

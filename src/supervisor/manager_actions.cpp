@@ -462,6 +462,7 @@ void Manager::finish_release(SupervisedUnit& unit, Run& run) {
     timers_.arm(token_of(TokenKind::Release, unit.id, run.run), run.pacing.after_block(now_).at);
     return;
   }
+  if (run.log && console_.is_on()) console_.end_line(unit.name, has_levels(unit));
   forget_log(run);
   if (run.gate) static_cast<void>(poller_.remove(run.gate.get()));
   for (const std::uint32_t spawn : run.unacknowledged) acknowledge({unit.id, run.run, spawn});
@@ -501,8 +502,24 @@ void Manager::remove_leaf(std::string leaf) {
 // ---- logs
 
 logbook::UnitLog& Manager::log_of(SupervisedUnit& unit) {
-  if (!unit.log) unit.log = std::make_unique<logbook::UnitLog>(*logs_, unit.name);
+  if (unit.log) return *unit.log;
+  unit.log = std::make_unique<logbook::UnitLog>(*logs_, unit.name);
+  if (console_.is_on()) {
+    unit.log->tap([this, id = unit.id](std::string_view bytes) {
+      if (const SupervisedUnit* const said = find(id)) console_.take(said->name, has_levels(*said), bytes);
+    });
+  }
   return *unit.log;
+}
+
+/// What it takes now; the rest when it can be written.
+void Manager::flush_console() {
+  const bool was_waiting = console_is_polled_;
+  console_.flush();
+  if (console_.is_waiting() == was_waiting) return;
+  if (was_waiting) static_cast<void>(poller_.remove(console_.fd()));
+  console_is_polled_ =
+      !was_waiting && poller_.add(console_.fd(), loop::Interest::Write, token_of(TokenKind::Console)).has_value();
 }
 
 void Manager::forget_log(Run& run) {
@@ -580,6 +597,7 @@ void Manager::announce(const core::AnnounceState& change) {
   if (change.to == core::ServiceState::Dead || change.to == core::ServiceState::Failed ||
       change.to == core::ServiceState::AutoRestart)
     unit->inactive_enter = now;
+  if (change.to == core::ServiceState::Dead || change.to == core::ServiceState::Failed) remove_directories(*unit);
   if (change.to != core::ServiceState::Failed && change.to != core::ServiceState::AutoRestart) return;
   if (now_ - unit->telling_since >= telling_window) {
     if (unit->told > told_max)

@@ -14,6 +14,7 @@
 
 #include "base/text.hpp"
 #include "core/print.hpp"
+#include "core/service_machine.hpp"
 #include "os/clock.hpp"
 #include "os/file.hpp"
 #include "os/system.hpp"
@@ -21,6 +22,7 @@
 #include "supervisor/main_pid_file.hpp"
 #include "supervisor/manager.hpp"
 #include "supervisor/manager_tokens.hpp"
+#include "supervisor/unit_directories.hpp"
 #include "wire/notify.hpp"
 
 namespace perdure::supervisor {
@@ -85,6 +87,15 @@ Result<const Launch*> Manager::launch_for(SupervisedUnit& unit, const Run& run, 
       set("EXIT_STATUS", has_exited ? std::to_string(exit.status) : name);
     }
   }
+  if (order.key.spawn == 1) {
+    PERDURE_TRY(const User owner, user_of_unit(spec.service, *accounts_, surroundings_));
+    const bool is_kept = spec.service.runtime_directory_preserve != unit::Preserve::No;
+    if (!is_kept) static_cast<void>(remove_runtime_directories(spec.service, surroundings_.directory_bases));
+    std::vector<std::string> remarks;
+    if (const auto failure = make_directories(spec.service, surroundings_.directory_bases, owner, remarks))
+      return failure->error;
+    for (const std::string& remark : remarks) say(unit.name + ": " + remark);
+  }
   if (wants_fresh_compile(spec)) set("INVOCATION_ID", hexadecimal(run.invocation));
   static_cast<void>(accounts_->refresh());  // what was known stays where the files cannot be read
   PERDURE_TRY(CompiledLaunch compiled, compile(spec, commands[order.command], static_cast<CommandRole>(order.phase),
@@ -99,6 +110,15 @@ Result<const Launch*> Manager::launch_for(SupervisedUnit& unit, const Run& run, 
   return &fresh;
 }
 static_assert(static_cast<int>(CommandRole::StopPost) == static_cast<int>(core::CommandPhase::StopPost));
+
+/// A service at rest has no runtime directories, unless it wants to keep them.
+void Manager::remove_directories(const SupervisedUnit& unit) {
+  if (unit.spec == nullptr || unit.spec->service.runtime_directory_preserve == unit::Preserve::Yes) return;
+  const core::UnitRecord* const record = engine_.record(unit.id);
+  if (record == nullptr || !core::is_inactive(record->state) || record->job != core::no_job) return;
+  const Result<void> removed = remove_runtime_directories(unit.spec->service, surroundings_.directory_bases);
+  if (!removed) say(unit.name + ": " + removed.error().message());
+}
 
 // ---- conditions
 
@@ -149,7 +169,8 @@ void Manager::look_for_main(SupervisedUnit& unit, Run& run) {
     events_.emplace_back(core::MainMissing{key});
     return;
   }
-  const Result<pid_t> pid = read_pid_file(pid_file, unit.launch.log_owner);  // the unit's user
+  const Result<User> owner = user_of_unit(unit.spec->service, *accounts_, surroundings_);
+  const Result<pid_t> pid = owner ? read_pid_file(pid_file, owner->uid) : Result<pid_t>{owner.error()};
   if (pid && take_candidate(unit, run, *pid)) {
     run.looks_for_main = false;
     return;

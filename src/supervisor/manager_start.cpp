@@ -251,6 +251,8 @@ Manager::Manager(ManagerOptions options, UniqueFd channel, loop::Poller poller)
       tracking_(ProcessTracking::open(
           {options_.cgroup_root, instance_name(options_.runtime_dir), options_.runtime_dir, keeper_pid_})),
       files_(unit_path_of(options_)),
+      console_(options_.console == ConsoleFormat::Default && keeper_pid_ == 1 ? ConsoleFormat::Prefix : options_.console,
+               STDOUT_FILENO),
       started_(os::monotonic_now()) {}
 
 Manager::~Manager() = default;
@@ -404,6 +406,8 @@ void Manager::take_entry(const keeper::Entry& entry, std::vector<UniqueFd>& fds,
   run->last_spawn = std::max(run->last_spawn, entry.key.spawn);
   const core::UnitRecord* const record = recorded(unit->id);
   const bool is_of_record = record != nullptr && record->run == entry.key.run;
+  // Processes that have ended and were acknowledged have numbers, too.
+  if (is_of_record) run->last_spawn = std::max(run->last_spawn, record->last_spawn);
   const bool is_control = is_of_record && record->control == entry.key.spawn;
   const bool is_main = is_of_record ? record->spawn == entry.key.spawn : entry.key.spawn >= run->spawn;
   if (is_control) {

@@ -20,6 +20,7 @@ enum class TokenKind : std::uint8_t {
   Release,      ///< timer: try again to write the last of a run's log
   OldLeaves,    ///< timer: try again to remove leaves
   KeeperOwes,   ///< timer: the keeper has not answered an order
+  Console,      ///< poller: its reader takes more
   Notify,       ///< poller: a message for us
   MainProcess,  ///< timer: look for a main process again
 };

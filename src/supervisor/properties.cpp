@@ -81,6 +81,11 @@ constexpr std::array unit_properties{
     UnitProperty{
         "ExecMainExitKnown",
         [](JsonText& j, const UnitStatus& u) { j.boolean(!u.last_exit || u.last_exit->kind != core::ExitKind::Unknown); }},
+    UnitProperty{"StatusText", [](JsonText& j, const UnitStatus& u) { j.string(u.status_text); }},
+    UnitProperty{"StatusErrno", [](JsonText& j, const UnitStatus& u) { j.number(u.status_errno); }},
+    UnitProperty{"CanReload", [](JsonText& j, const UnitStatus& u) { j.boolean(u.can_reload); }},
+    UnitProperty{"SyslogIdentifier", [](JsonText& j, const UnitStatus& u) { j.string(u.syslog_identifier); }},
+    UnitProperty{"SyslogLevelPrefix", [](JsonText& j, const UnitStatus& u) { j.boolean(u.syslog_level_prefix); }},
     UnitProperty{"Remarks", [](JsonText& j, const UnitStatus& u) { j.strings(u.remarks); }},
 };
 

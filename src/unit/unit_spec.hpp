@@ -130,9 +130,9 @@ struct DirectoryLink {
   friend bool operator==(const DirectoryLink&, const DirectoryLink&) = default;
 };
 struct ManagedDirectories {
-  std::vector<std::string> names{};    ///< relative, without "." and ".." parts, each once
-  std::vector<DirectoryLink> links{};  ///< "NAME:LINK"; none of Configuration
+  std::vector<std::string> names{};  ///< relative, without "." and ".." parts, each once
   std::uint32_t mode = 0755;
+  std::vector<DirectoryLink> links{};  ///< "NAME:LINK"; none of Configuration
 };
 /// RuntimeDirectoryPreserve=
 enum class Preserve : std::uint8_t { No, Restart, Yes };
