@@ -1,7 +1,7 @@
 // Console: a copy of what services say on the instance's own stdout, for whoever reads a container's output.
 //
-// The log is the record; this is a courtesy, and never waits: what a reader that is too slow does not take is left out, line by line,
-// and how many lines that were is said as soon as there is room. Lines of one service come in their order, whole, and at most
+// The log is the record; this is a courtesy, and never waits: what a reader that is too slow does not take is left out, line by
+// line, and how many lines that were is said as soon as there is room. Lines of one service come in their order, whole, and at most
 // console_line_max bytes of each.
 // Thread safety: none, one owner. Fork: a child leaves it alone. Signal safety: none.
 //

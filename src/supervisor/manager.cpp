@@ -284,8 +284,8 @@ void Manager::take_exit(const keeper::Entry& entry) {
     default: exited.exit = {core::ExitKind::Unknown, 0}; break;
   }
   const auto step = static_cast<wire::Step>(entry.failed_step);
-  const bool timed_out = step == wire::Step::WorkingDirectory && entry.failed_error == 0 && entry.end_code == CLD_KILLED &&
-                         entry.end_status == SIGALRM;
+  const bool timed_out =
+      wire::can_time_out(step) && entry.failed_error == 0 && entry.end_code == CLD_KILLED && entry.end_status == SIGALRM;
   const bool has_failed = step != wire::Step::None && (entry.failed_error != 0 || timed_out);
   const bool is_main = run != nullptr && run->spawn == entry.key.spawn;
   ControlProcess* const control =

@@ -66,6 +66,7 @@ Result<const Launch*> Manager::launch_for(SupervisedUnit& unit, const Run& run, 
   const unit::UnitSpec& spec = *unit.spec;
   const std::vector<unit::ExecCommand>& commands = commands_of(spec.service, order.phase);
   if (order.command >= commands.size()) return Error{"this command is not in the unit's file any more"};
+  static_cast<void>(accounts_->refresh());  // what was known stays where the files cannot be read
   std::vector<std::string> extra;
   const auto set = [&extra](std::string name, std::string_view value) {
     extra.push_back(std::move(name) + '=' + std::string{value});
@@ -97,9 +98,9 @@ Result<const Launch*> Manager::launch_for(SupervisedUnit& unit, const Run& run, 
     for (const std::string& remark : remarks) say(unit.name + ": " + remark);
   }
   if (wants_fresh_compile(spec)) set("INVOCATION_ID", hexadecimal(run.invocation));
-  static_cast<void>(accounts_->refresh());  // what was known stays where the files cannot be read
   PERDURE_TRY(CompiledLaunch compiled, compile(spec, commands[order.command], static_cast<CommandRole>(order.phase),
                                                *accounts_, surroundings_, extra));
+  for (const std::string& remark : compiled.remarks) say(unit.name + ": " + remark);
   fresh = std::move(compiled.launch);
   fresh.has_gate = fresh.has_gate && order.is_main;
   fresh_spec.reset(sys::memfd_create("perdure-spec", MFD_CLOEXEC));

@@ -28,6 +28,7 @@
 #include "supervisor/failure_text.hpp"
 #include "supervisor/manager.hpp"
 #include "supervisor/manager_tokens.hpp"
+#include "supervisor/name_service.hpp"
 #include "wire/spawn_spec.hpp"
 
 namespace perdure::supervisor {
@@ -286,6 +287,7 @@ Result<void> Manager::open() {
   pass_environment();
   PERDURE_TRY(specs_, SpecFile::open());
   PERDURE_TRY(accounts_, Accounts::read());
+  accounts_->ask_with(&ask_name_service);
   machine_ = machine_facts(*accounts_);
   surroundings_.directory_bases = directory_bases_of(machine_);
   Result<std::unique_ptr<logbook::LogDirectory>> logs = logbook::LogDirectory::open(options_.log_dir);
@@ -938,7 +940,7 @@ void Manager::reload_file(SupervisedUnit& unit) {
 }
 
 void Manager::reload_files() {
-  if (Result<Accounts> accounts = Accounts::read()) accounts_ = std::move(*accounts);
+  static_cast<void>(accounts_->refresh());
   aliases_.clear();
   for (std::size_t id = 1; id < units_.size(); ++id)
     if (units_[id] != nullptr) reload_file(*units_[id]);
