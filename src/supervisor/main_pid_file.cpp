@@ -100,7 +100,7 @@ Result<pid_t> number_in(std::string_view text) {
   return static_cast<pid_t>(*number);
 }
 
-Result<pid_t> read_claim(const std::string& path, uid_t unit_user) {
+Result<pid_t> read_claim(const std::string& path) {
   if (!path.starts_with('/') || path.size() >= PATH_MAX) return Error{"it is no absolute path (EINVAL)", EINVAL};
   PERDURE_TRY(const Found found, walk(path));
   const UniqueFd file{
@@ -110,8 +110,6 @@ Result<pid_t> read_claim(const std::string& path, uid_t unit_user) {
   if (status.st_dev != found.status.st_dev || status.st_ino != found.status.st_ino)
     return Error{"it was replaced while it was read (EAGAIN)", EAGAIN};
   if (!S_ISREG(status.st_mode)) return Error{"it is no regular file (EINVAL)", EINVAL};
-  if (status.st_uid != 0 && status.st_uid != unit_user && status.st_uid != ::geteuid())
-    return Error{fmt::format("it belongs to uid {}, who is neither root nor the unit's user (EPERM)", status.st_uid), EPERM};
   std::array<char, bytes_max> bytes{};
   const ssize_t count = sys::read(file.get(), bytes.data(), bytes.size());
   if (count < 0) return Error::from_errno(errno, "read", found.name);
@@ -123,8 +121,8 @@ Result<pid_t> read_claim(const std::string& path, uid_t unit_user) {
 
 }  // namespace
 
-Result<pid_t> read_pid_file(const std::string& path, uid_t unit_user) {
-  Result<pid_t> claim = read_claim(path, unit_user);
+Result<pid_t> read_pid_file(const std::string& path) {
+  Result<pid_t> claim = read_claim(path);
   if (!claim) return Error{"PIDFile=" + base::escape(path) + ": " + claim.error().message(), claim.error().code()};
   return claim;
 }

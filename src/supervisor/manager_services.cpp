@@ -170,8 +170,7 @@ void Manager::look_for_main(SupervisedUnit& unit, Run& run) {
     events_.emplace_back(core::MainMissing{key});
     return;
   }
-  const Result<User> owner = user_of_unit(unit.spec->service, *accounts_, surroundings_);
-  const Result<pid_t> pid = owner ? read_pid_file(pid_file, owner->uid) : Result<pid_t>{owner.error()};
+  const Result<pid_t> pid = read_pid_file(pid_file);
   if (pid && take_candidate(unit, run, *pid)) {
     run.looks_for_main = false;
     return;

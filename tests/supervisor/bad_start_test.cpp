@@ -153,7 +153,7 @@ TEST_P(BadStart, AnOutputFileThatCannotBeOpenedIsTold) {
 
 TEST_P(BadStart, AUserWhomNobodyKnowsIsRefusedBeforeAnythingIsStarted) {
   add("user.service", "/bin/true", "User=nobody-of-this-name\n");
-  const std::string line = "User=nobody-of-this-name: no such user in /etc/passwd (ESRCH)";
+  const std::string line = "User=nobody-of-this-name: no such user in /etc/passwd, and the name service has none (ESRCH)";
   EXPECT_THAT(instance_.carry_out("start", {"user.service"}),
               AllOf(HasSubstr("user.service cannot be started: "), HasSubstr(line)));
   const auto shown = instance_.unit("user.service");
