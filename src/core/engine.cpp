@@ -54,6 +54,14 @@ double chance_of(std::uint64_t seed, const UnitRecord& record) {
   return static_cast<double>((bits ^ (bits >> 31)) >> 11) * 0x1.0p-53;
 }
 
+/// At rest, it means the end of everything: essential, or over a start limit with StartLimitAction=.
+bool ends_the_instance(const Unit& unit) {
+  const UnitRecord& r = unit.record;
+  if (!is_inactive(r.state) || r.job != no_job || r.run == 0) return false;
+  const bool is_over_limit = r.result == ServiceResult::StartLimitHit;
+  return unit.settings.is_essential || (is_over_limit && unit.settings.start_limit_action != EmergencyAction::None);
+}
+
 /// Its end means that a start did not lead to anything.
 bool has_failed(JobResult result) { return result != JobResult::Done && result != JobResult::Skipped; }
 
@@ -71,14 +79,12 @@ struct Engine::State {
   std::uint64_t seed = 0;
   bool is_recovering = true;
   bool is_shutting_down = false;
+  bool was_told_to_stop = false;  ///< as opposed to what an essential unit's end means, which a recovery finds out by itself
   bool is_hurrying = false;
   bool all_stopped = false;  ///< was announced
 
-  /// What a recovery told of a run that is in no record.
-  struct Found {
-    std::uint32_t spawn = 0;  ///< of its main process; 0: none was told of
-    std::optional<ProcessExited> exited{};
-  };
+  /// What a recovery told of a run that is in no record: its processes, with their ends.
+  using Found = std::map<std::uint32_t, std::optional<ProcessExited>>;
   std::map<RunKey, Found> unrecorded{};
 
   // Within a step; empty between steps.
@@ -89,8 +95,10 @@ struct Engine::State {
     UnitRecord before{};
   };
   std::vector<Changed> changed{};
-  std::deque<UnitId> waiting{};           ///< units whose job gets a turn
-  std::deque<JobRequested> follow_ups{};  ///< what follows from what became of units
+  std::deque<UnitId> waiting{};                         ///< units whose job gets a turn
+  std::deque<JobRequested> follow_ups{};                ///< what follows from what became of units
+  std::deque<std::pair<UnitId, JobResult>> failures{};  ///< units that did not come up, and why
+  std::set<std::pair<UnitId, JobType>> followed{};      ///< what was among follow_ups in this step
 
   void handle(const UnitLoaded& event);
   void handle(const JobRequested& event);
@@ -122,7 +130,8 @@ struct Engine::State {
   enum class News : std::uint8_t { Started, NotStarted, Executed, Exited };
   void tell_process(News news, SpawnKey key, const ProcessExited* exited = nullptr, const SpawnFailed* failed = nullptr);
   void tell_run(Trigger trigger, RunKey run, const Notified* message = nullptr);
-  Unit* unit_in_run(Trigger trigger, RunKey key);
+  Unit* unit_in_run(Trigger trigger, RunKey key, std::uint32_t spawn = 0);
+  static bool is_last_of(Unit& unit, const RunKey& key, std::uint32_t spawn);
   bool is_unrecorded(const RunKey& key);
   void take_over_unrecorded();
   void adopt(Unit& unit, const RunKey& key, const Found& run);
@@ -131,8 +140,10 @@ struct Engine::State {
   void install(Unit& unit, const JobRequested& job);
   void react(const UnitRecord& before, Unit& unit);
   void fail_dependents(UnitId unit, JobResult result);
-  void follow(JobType type, UnitId unit) { follow_ups.push_back({.job = unasked_job, .type = type, .unit = unit}); }
-  void end_instance(const Unit& unit, bool is_forced);
+  void follow(JobType type, UnitId unit);
+  void end_job(Unit& unit, JobResult result);
+  [[nodiscard]] bool has_failed_requirement(const Unit& unit) const;
+  void end_instance(const Unit& unit);
   void shut_down();
   void finish(JobId job, UnitId unit, JobResult result);
   [[nodiscard]] bool is_in_order(const Unit& unit) const;
@@ -178,12 +189,13 @@ void Engine::State::change(Unit& unit, Change&& how) {
 /// What becomes of one unit concerns others.
 void Engine::State::react(const UnitRecord& before, Unit& unit) {
   const auto ended = std::exchange(unit.ended_job, std::nullopt);
-  if (is_recovering) return;
   const UnitRecord& r = unit.record;
-  if (ended && has_failed(*ended) && before.job_type != JobType::Stop && before.job_type != JobType::Reload &&
-      !is_up(r.state))
-    fail_dependents(r.unit, *ended);
-  if (is_shutting_down || r.state == before.state) return;
+  const bool has_failed_to_start = ended && has_failed(*ended) && before.job_type != JobType::Stop &&
+                                   before.job_type != JobType::Reload && !is_up(r.state);
+  const bool has_failed_now = r.state == ServiceState::Failed && before.state != r.state && r.job == no_job;
+  if (has_failed_to_start) failures.emplace_back(r.unit, *ended);
+  else if (has_failed_now) failures.emplace_back(r.unit, JobResult::Failed);
+  if (is_shutting_down || (r.state == before.state && !ended)) return;
 
   const RelatedUnits& related = relations.of(r.unit);
   const auto may_come_up = [this](UnitId id) {
@@ -199,13 +211,20 @@ void Engine::State::react(const UnitRecord& before, Unit& unit) {
       if (may_come_up(id)) follow(JobType::Start, id);
   }
 
-  const bool is_pausing = r.state == ServiceState::AutoRestart;
+  const bool is_pausing = r.state == ServiceState::AutoRestart && r.state != before.state;
   const bool has_ended = is_inactive(r.state) && !is_inactive(before.state);
-  if (!has_ended && !is_pausing) return;
+  const bool has_stayed_down = is_inactive(r.state) && ended;  // whoever is bound to it did not wait for that
+  if (!has_ended && !has_stayed_down && !is_pausing) return;
+  if (!is_pausing && ends_the_instance(unit)) return end_instance(unit);
+  // What is restarted by a job took along whom it concerns.
+  const bool is_restarting = r.job != no_job && before.stop_wanted;
+  const bool comes_back = is_pausing || r.job != no_job;
   for (const UnitId id : related.bound_by) {
     const Unit* const bound = find(id);
-    if (bound != nullptr && !is_inactive(bound->record.state) && !is_being_stopped(bound->record))
-      follow(is_pausing || r.job != no_job ? JobType::Restart : JobType::Stop, id);
+    if (bound != nullptr && bound->record.job != no_job) waiting.push_back(id);  // it may have to end
+    if (bound == nullptr || is_inactive(bound->record.state) || is_being_stopped(bound->record) || is_restarting) continue;
+    if (comes_back && bound->record.state == ServiceState::AutoRestart) continue;  // it pauses for reasons of its own
+    follow(comes_back ? JobType::Restart : JobType::Stop, id);
   }
   if (!has_ended || r.job != no_job) return;
   const auto is_up_now = [this](UnitId id) {
@@ -218,10 +237,21 @@ void Engine::State::react(const UnitRecord& before, Unit& unit) {
     for (const UnitId id : unit.settings.on_failure) follow(JobType::Start, id);
   if (r.state == ServiceState::Dead && r.was_up)
     for (const UnitId id : unit.settings.on_success) follow(JobType::Start, id);
-  const bool is_over_limit = r.result == ServiceResult::StartLimitHit;
-  if (is_over_limit && unit.settings.start_limit_action != EmergencyAction::None)
-    return end_instance(unit, unit.settings.start_limit_action == EmergencyAction::ExitForce);
-  if (unit.settings.is_essential && r.run != 0) end_instance(unit, false);
+}
+
+/// A start that follows from something comes once per step, so that what would go round in a circle for ever, as a target that one
+/// unit upholds and another one conflicts with, stays down. Stops always come: there are no more of them than of starts.
+void Engine::State::follow(JobType type, UnitId unit) {
+  if (type == JobType::Stop || followed.emplace(unit, type).second) follow_ups.push_back(unasked(type, unit));
+}
+
+/// Without a turn of the unit: what has begun goes on.
+void Engine::State::end_job(Unit& unit, JobResult result) {
+  UnitRecord& r = unit.record;
+  if (r.job == no_job) return;
+  finish(std::exchange(r.job, no_job), r.unit, result);
+  for (const JobId job : std::exchange(unit.merged_jobs, {})) finish(job, r.unit, result);
+  unit.ended_job = result;
 }
 
 /// Who requires the unit and has not begun to start will not.
@@ -233,18 +263,32 @@ void Engine::State::fail_dependents(UnitId failed, JobResult result) {
       if (unit == nullptr || unit->record.job == no_job || unit->record.job_type != JobType::Start) continue;
       if (!is_inactive(unit->record.state)) continue;
       change(*unit, [&] {
-        UnitRecord& r = unit->record;
-        r.is_blocked = result != JobResult::Canceled;
-        finish(std::exchange(r.job, no_job), id, JobResult::Dependency);
-        for (const JobId job : std::exchange(unit->merged_jobs, {})) finish(job, id, JobResult::Dependency);
-        unit->ended_job = JobResult::Dependency;
+        unit->record.is_blocked = result != JobResult::Canceled;
+        end_job(*unit, JobResult::Dependency);
       });
     }
   }
 }
 
-void Engine::State::end_instance(const Unit& unit, bool is_forced) {
+/// It failed while this unit had a start before it, but could not begin with it.
+bool Engine::State::has_failed_requirement(const Unit& unit) const {
+  const auto has_failed = [this](UnitId id) {
+    const auto other = units.find(id);
+    return other != units.end() && other->second.record.state == ServiceState::Failed && other->second.record.job == no_job;
+  };
+  const auto is_down = [this](UnitId id) {
+    const auto other = units.find(id);
+    return other != units.end() && is_inactive(other->second.record.state) && other->second.record.job == no_job;
+  };
+  const ServiceSettings& s = unit.settings;
+  return std::any_of(s.requires_.begin(), s.requires_.end(), has_failed) ||
+         std::any_of(s.binds_to.begin(), s.binds_to.end(), is_down);
+}
+
+void Engine::State::end_instance(const Unit& unit) {
   if (is_shutting_down) return;
+  const bool is_forced =
+      unit.record.result == ServiceResult::StartLimitHit && unit.settings.start_limit_action == EmergencyAction::ExitForce;
   orders.announcements.push_back(EndInstance{unit.record.unit, unit.record.last_exit, is_forced});
   shut_down();
 }
@@ -260,7 +304,7 @@ void Engine::State::give_turn(Trigger trigger, const Turn& turn) {
 /// The unit, if the fact is about its present run. What is known about other runs is said here: one that is over is watched until
 /// it is empty and then released (its release may never have been carried out); one that nobody ordered is taken over in a
 /// recovery, where it means that the journal was lost.
-Unit* Engine::State::unit_in_run(Trigger trigger, RunKey key) {
+Unit* Engine::State::unit_in_run(Trigger trigger, RunKey key, std::uint32_t spawn) {
   Unit* unit = find(key.unit);
   if (unit == nullptr) {
     ignore(key.unit, unit_not_loaded);
@@ -271,9 +315,19 @@ Unit* Engine::State::unit_in_run(Trigger trigger, RunKey key) {
   const bool is_old = key.run != 0 && key.run < unit->record.run;
   ignore(key.unit, is_old ? old_run : unknown_run);
   if (!is_old) return nullptr;
-  if (trigger == Trigger::RunEmptied) orders.releases.push_back(ReleaseRun{key});
+  if (trigger == Trigger::RunEmptied && is_last_of(*unit, key, spawn)) orders.releases.push_back(ReleaseRun{key});
   if (trigger == Trigger::MainStarted || trigger == Trigger::MainExited) orders.processes.push_back(WatchRun{key});
   return nullptr;
+}
+
+/// Whether nothing was started in the run after `spawn`; 0: the shell does not know. If so, the run is forgotten.
+bool Engine::State::is_last_of(Unit& unit, const RunKey& key, std::uint32_t spawn) {
+  const auto is_it = [&key](const SpawnKey& left) { return left.run_key() == key; };
+  const auto left = std::find_if(unit.left_behind.begin(), unit.left_behind.end(), is_it);
+  if (left == unit.left_behind.end()) return true;
+  if (spawn != 0 && spawn < left->spawn) return false;
+  unit.left_behind.erase(left);
+  return true;
 }
 
 /// A run that the journal does not know of: kept until all of them are known, since only the newest can be the present one.
@@ -293,15 +347,20 @@ void Engine::State::take_over_unrecorded() {
   unrecorded.clear();
 }
 
+/// What its processes are for, nobody knows any more. The first one that lives is taken for the main process: commands before the
+/// start have ended, and others come after it. Where none lives, the last one tells how it ended.
 void Engine::State::adopt(Unit& unit, const RunKey& key, const Found& run) {
+  auto main = std::find_if(run.begin(), run.end(), [](const auto& process) { return !process.second; });
+  if (main == run.end() && !run.empty()) main = std::prev(run.end());
   change(unit, [&] {
     UnitRecord& r = unit.record;
     if (r.run != 0) orders.processes.push_back(WatchRun{{key.unit, r.run}});
     r.run = key.run;
-    r.spawn = r.last_spawn = run.spawn;
-    r.control = 0;
+    r.spawn = main == run.end() ? 0 : main->first;
+    r.last_spawn = run.empty() ? 0 : run.rbegin()->first;
+    r.control = r.former = 0;
     r.control_running = r.stop_wanted = false;
-    if (run.spawn == 0) return;  // what is left of it is its number, which no other run may get
+    if (main == run.end()) return;  // what is left of it is its number, which no other run may get
     orders.announcements.push_back(AnnounceState{key.unit, r.state, ServiceState::Running, ServiceResult::Success});
     r.state = ServiceState::Running;
     r.result = ServiceResult::Success;
@@ -313,16 +372,15 @@ void Engine::State::adopt(Unit& unit, const RunKey& key, const Found& run) {
     unit.emptied = false;
     unit.evidence = Evidence::Told;
   });
-  if (run.exited) handle(*run.exited);
+  if (main != run.end() && main->second) handle(*main->second);
 }
 
 void Engine::State::tell_process(News news, SpawnKey key, const ProcessExited* exited, const SpawnFailed* failed) {
   const bool tells_of_one = news == News::Started || news == News::Exited;
   if (is_unrecorded(key.run_key())) {
     Found& run = unrecorded[key.run_key()];
-    if (tells_of_one) run.spawn = std::max(run.spawn, key.spawn);
-    if (exited != nullptr && key.spawn == run.spawn) run.exited = *exited;
-    if (news == News::Started && run.exited && run.exited->key.spawn != key.spawn) run.exited.reset();
+    if (tells_of_one) run.emplace(key.spawn, std::nullopt);
+    if (exited != nullptr) run[key.spawn] = *exited;
     return;
   }
   const Trigger as_main[] = {Trigger::MainStarted, Trigger::MainNotStarted, Trigger::MainExecuted, Trigger::MainExited};
@@ -332,6 +390,9 @@ void Engine::State::tell_process(News news, SpawnKey key, const ProcessExited* e
   const UnitRecord& r = unit->record;
   const bool is_control = r.control != 0 && key.spawn == r.control;
   if (!is_control && (key.spawn != r.spawn || r.spawn == 0)) {
+    const bool is_former = r.former != 0 && key.spawn == r.former;
+    if (is_former && exited != nullptr) change(*unit, [&] { unit->record.former = 0; });
+    if (is_former && news == News::Started) unit->former_seen = true;
     if (exited != nullptr && key.spawn <= r.last_spawn) orders.releases.push_back(ReleaseProcess{key});
     return ignore(key.unit, other_spawn);
   }
@@ -372,6 +433,7 @@ void Engine::State::handle(const ConditionsChecked& event) {
   Unit* const unit = find(event.unit);
   if (unit == nullptr) return ignore(event.unit, unit_not_loaded);
   Turn turn = turn_of(*unit);
+  turn.in_order = is_in_order(*unit);
   turn.verdict = event.verdict;
   give_turn(Trigger::ConditionsChecked, turn);
 }
@@ -381,9 +443,10 @@ void Engine::State::handle(const RunEmptied& event) {
     unrecorded[event.run];
     return;
   }
-  Unit* const unit = unit_in_run(Trigger::RunEmptied, event.run);
+  Unit* const unit = unit_in_run(Trigger::RunEmptied, event.run, event.spawn);
   if (unit == nullptr) return;
-  if (event.spawn != 0 && event.spawn < unit->record.last_spawn) return ignore(event.run.unit, started_since);
+  // What another manager ordered is on its way no more, and the shell may not know its number.
+  if (event.spawn != 0 && event.spawn < unit->ordered) return ignore(event.run.unit, started_since);
   give_turn(Trigger::RunEmptied, turn_of(*unit));
 }
 
@@ -419,7 +482,9 @@ void Engine::State::handle(const JobsRequested& event) {
 /// One transaction for all of them. The jobs are put in flight; their turns come after all of them are, so that each sees what it
 /// has to wait for.
 void Engine::State::request(std::span<const JobRequested> requests) {
-  Transaction transaction{units, relations, ordering};
+  const bool is_automatic = !requests.empty() && requests.front().job == unasked_job;
+  Transaction transaction{units, relations, ordering,
+                          is_automatic ? Transaction::Cause::Automatic : Transaction::Cause::Asked};
   std::vector<JobRequested> taken;
   for (JobRequested job : requests) {
     Unit* const unit = find(job.unit);
@@ -495,9 +560,12 @@ void Engine::State::handle(const JobCanceled& event) {
     }
     if (event.job == no_job || event.job == unasked_job || r.job != event.job) continue;
     return change(unit, [&] {
-      finish(std::exchange(r.job, no_job), id, JobResult::Canceled);
-      for (const JobId job : std::exchange(unit.merged_jobs, {})) finish(job, id, JobResult::Canceled);
-      unit.ended_job = JobResult::Canceled;
+      const JobType type = r.job_type;
+      end_job(unit, JobResult::Canceled);
+      if (!is_shutting_down) return;
+      r.job = unasked_job;  // everything is to stop, whoever waits for it
+      r.job_type = type;
+      unit.ended_job.reset();
     });
   }
   ignore(no_unit, no_such_job);
@@ -540,11 +608,17 @@ void Engine::State::wake_around(UnitId unit) {
   for (const UnitId other : relations.of(unit).conflicted_by) wake(other);
 }
 
-/// Ends, because a turn either leaves the record as it is or brings its job nearer to its end, and what follows from that needs a
-/// change of state each time.
+/// Ends, because a turn either leaves the record as it is or brings its job nearer to its end, and starts that follow from that come
+/// once.
 void Engine::State::give_jobs_their_turns() {
   if (is_recovering) return;
-  while (!waiting.empty() || !follow_ups.empty()) {
+  while (!failures.empty() || !waiting.empty() || !follow_ups.empty()) {
+    if (!failures.empty()) {
+      const auto [unit, result] = failures.front();
+      failures.pop_front();
+      fail_dependents(unit, result);
+      continue;
+    }
     if (waiting.empty()) {
       const std::vector<JobRequested> jobs(follow_ups.begin(), follow_ups.end());
       follow_ups.clear();
@@ -554,10 +628,19 @@ void Engine::State::give_jobs_their_turns() {
     Unit& unit = units.at(waiting.front());
     waiting.pop_front();
     if (unit.record.job == no_job) continue;
+    const bool begins = unit.record.job_type == JobType::Start && is_inactive(unit.record.state);
+    if (begins && has_failed_requirement(unit)) {
+      change(unit, [&] {
+        unit.record.is_blocked = true;
+        end_job(unit, JobResult::Dependency);
+      });
+      continue;
+    }
     Turn turn = turn_of(unit);
     turn.in_order = is_in_order(unit);
     give_turn(trigger_of(unit.record.job_type), turn);
   }
+  followed.clear();
 }
 
 // ── Units, shutdown, recovery ──
@@ -579,11 +662,7 @@ void Engine::State::handle(const UnitLoaded& event) {
     orders.announcements.push_back(AnnounceCycle{cycle});
     for (const UnitId id : cycle) {
       Unit& stuck = units.at(id);
-      change(stuck, [&] {
-        finish(std::exchange(stuck.record.job, no_job), id, JobResult::Refused);
-        for (const JobId job : std::exchange(stuck.merged_jobs, {})) finish(job, id, JobResult::Refused);
-        stuck.ended_job = JobResult::Refused;
-      });
+      change(stuck, [&] { end_job(stuck, JobResult::Refused); });
     }
   }
   wake_around(event.unit);
@@ -608,7 +687,7 @@ void Engine::State::handle(const FailureReset& event) {
 }
 
 void Engine::State::handle(const ShutdownRequested&) {
-  is_hurrying = is_shutting_down;
+  is_hurrying = std::exchange(was_told_to_stop, true);
   shut_down();
 }
 
@@ -621,8 +700,7 @@ void Engine::State::shut_down() {
     if (!is_inactive(r.state)) install(unit, unasked(JobType::Stop, r.unit));
     change(unit, [&] {
       if (is_inactive(r.state) && r.job != no_job) {
-        finish(std::exchange(r.job, no_job), r.unit, JobResult::Canceled);
-        for (const JobId job : std::exchange(unit.merged_jobs, {})) finish(job, r.unit, JobResult::Canceled);
+        end_job(unit, JobResult::Canceled);
         r.job_type = JobType::Start;
       }
       const bool is_in_grace = r.state == ServiceState::StopSigterm || r.state == ServiceState::FinalSigterm ||
@@ -642,7 +720,10 @@ void Engine::State::handle(const UnitRestored& event) {
     unit->evidence = unit->control_evidence = Evidence::Pending;
   });
   unit->changed = false;
-  changed.clear();  // the journal has it
+  changed.clear();  // the journal has it, and what followed from it was recorded with it
+  failures.clear();
+  follow_ups.clear();
+  followed.clear();
 }
 
 void Engine::State::handle(const RecoveryCompleted& event) {
@@ -651,6 +732,10 @@ void Engine::State::handle(const RecoveryCompleted& event) {
   seed = event.seed;
   take_over_unrecorded();
   for (auto& [id, unit] : units) give_turn(Trigger::Recovered, turn_of(unit));
+  // It was ordered, and nobody knows whether that was carried out.
+  const auto last =
+      std::find_if(units.begin(), units.end(), [](const auto& entry) { return ends_the_instance(entry.second); });
+  if (last != units.end()) end_instance(last->second);
 }
 
 // ── The step ──
@@ -666,7 +751,12 @@ void Engine::State::hand_out(ActionList& actions) {
     actions.insert(actions.end(), list->begin(), list->end());
     base::clear_burst(*list);
   }
-  const bool has_stopped = is_shutting_down && !is_recovering && jobs_in_flight == 0;
+  // A stop whose waiting is over, because its unit does not go, may still lead to ExecStopPost=.
+  const auto has_command = [](const auto& entry) {
+    return entry.second.record.state == ServiceState::Stop || entry.second.record.state == ServiceState::StopPost;
+  };
+  const bool has_stopped = is_shutting_down && !is_recovering && jobs_in_flight == 0 && !all_stopped &&
+                           std::none_of(units.begin(), units.end(), has_command);
   if (has_stopped && !std::exchange(all_stopped, true)) actions.emplace_back(AnnounceAllStopped{});
 }
 

@@ -75,7 +75,8 @@ bool is_ending(ServiceState state) {
 /// The main process has ended; `is_ignored`: its command has the prefix "-".
 void note_main_end(Turn& t, bool is_ignored = false) {
   UnitRecord& r = record(t);
-  r.main_running = r.retry_spawn = false;
+  if (r.control == 0) r.retry_spawn = false;  // else it is about that one
+  r.main_running = false;
   r.main_ended = r.is_populated = true;
   r.last_exit = t.exit;
   r.setup_failed = t.setup_failed;
@@ -105,9 +106,15 @@ void send(Turn& t, const SpawnKey& key, SignalTarget target, int number) {
   t.orders.processes.push_back(SendSignal{key, target, number});
 }
 
+/// That nothing is left, and there will be none, is news that somebody has to wait for.
+void find_main(Turn& t) {
+  t.orders.processes.push_back(FindMain{run_key(t)});
+  watch(t);
+}
+
 void order_control(Turn& t, CommandPhase phase, std::uint8_t command) {
   UnitRecord& r = record(t);
-  r.control = ++r.last_spawn;
+  r.control = t.unit.ordered = ++r.last_spawn;
   r.phase = phase;
   r.command = command;
   r.control_running = r.retry_spawn = false;
@@ -117,7 +124,7 @@ void order_control(Turn& t, CommandPhase phase, std::uint8_t command) {
 }
 void order_main(Turn& t, std::uint8_t command) {
   UnitRecord& r = record(t);
-  r.spawn = ++r.last_spawn;
+  r.spawn = t.unit.ordered = ++r.last_spawn;
   r.phase = CommandPhase::Start;
   r.command = command;
   r.main_running = r.main_executed = r.main_ended = r.retry_spawn = r.setup_failed = false;
@@ -207,7 +214,8 @@ void begin_run(Turn& t, StartCause cause) {
     return finish_job(t, JobResult::Failed);
   }
   r.run += 1;
-  r.spawn = r.last_spawn = r.control = 0;
+  r.spawn = r.last_spawn = r.control = r.former = 0;
+  t.unit.ordered = 0;
   r.main_running = r.main_executed = r.main_ended = r.control_running = r.retry_spawn = r.setup_failed = r.is_populated =
       false;
   r.stop_wanted = r.was_up = r.is_held_down = r.is_blocked = r.is_down_for_watchdog = false;
@@ -217,7 +225,7 @@ void begin_run(Turn& t, StartCause cause) {
   r.last_start = t.now;
   r.watchdog_span = s.watchdog.value_or(base::Duration::zero());
   stop_watchdog(t);
-  t.unit.emptied = false;
+  t.unit.emptied = true;  // nothing is in it yet
   t.unit.evidence = t.unit.control_evidence = Evidence::Told;
   if (has(t, CommandPhase::Condition)) return enter_phase(t, ServiceState::Condition, CommandPhase::Condition);
   go_start_pre(t);
@@ -248,10 +256,11 @@ void end_run(Turn& t) {
   UnitRecord& r = record(t);
   // What is left behind is released by the rule for runs that have ended, once it is empty.
   if (t.unit.emptied) t.orders.releases.push_back(ReleaseRun{run_key(t)});
+  else t.unit.left_behind.push_back({r.unit, r.run, t.unit.ordered});
   const bool by_itself = !r.stop_wanted;
   const auto exit = r.main_ended ? std::optional{r.last_exit} : std::nullopt;
   r.main_running = r.retry_spawn = r.control_running = false;
-  r.control = 0;
+  r.control = r.former = 0;
   disarm(t);
   stop_watchdog(t);
 
@@ -291,6 +300,7 @@ bool is_final(ServiceState state) {
 
 void kill_run(Turn& t) {
   const int number = settings(t).final_kill_signal;
+  if (settings(t).kill_mode == KillMode::None) return;
   if (settings(t).kill_mode != KillMode::Process) {
     if (number == SIGKILL) t.orders.processes.push_back(KillRun{run_key(t)});
     else send(t, main_key(t), SignalTarget::All, number);
@@ -310,6 +320,7 @@ void enter_sigkill(Turn& t) {
 void send_stop_signal(Turn& t, int number) {
   const UnitRecord& r = record(t);
   const bool hangs_up = settings(t).send_sighup && number != SIGHUP;
+  if (settings(t).kill_mode == KillMode::None) return;
   const auto to = [&](const SpawnKey& key, SignalTarget target) {
     send(t, key, target, number);
     if (hangs_up) send(t, key, target, SIGHUP);
@@ -341,7 +352,9 @@ void signal_rest(Turn& t, ServiceState state) {
   }
   if (t.unit.emptied && is_over(t)) return all_gone(t);
   const bool main_only = s.kill_mode == KillMode::Process || (s.kill_mode == KillMode::Mixed && !s.send_sigkill);
-  if (s.kill_mode == KillMode::None || (is_over(t) && main_only)) return leave_behind(t);
+  // What was ordered and is not there yet is waited for: its run must not be over before it begins.
+  const bool is_on_its_way = is_main_pending(t) || is_control_pending(t);
+  if ((s.kill_mode == KillMode::None && !is_on_its_way) || (is_over(t) && main_only)) return leave_behind(t);
 
   enter(t, state);
   if (is_over(t) && s.kill_mode == KillMode::Mixed) {
@@ -483,10 +496,14 @@ void reach(Turn& t) {
 }
 Rule conditions_checked(Turn& t) {
   if (!std::exchange(t.unit.conditions_asked, false)) return not_asked;
-  if (!has_job(t, JobType::Start)) return not_asked;
+  if (!has_job(t, JobType::Start) || !t.in_order) return not_asked;  // asked again when its turn comes
   switch (t.verdict) {
     case ConditionVerdict::Met: settings(t).kind == UnitKind::Target ? reach(t) : begin_run(t, StartCause::Job); break;
-    case ConditionVerdict::Unmet: finish_job(t, JobResult::Skipped); break;
+    case ConditionVerdict::Unmet:  // it need not run, so that it does not is no failure any more
+      record(t).result = ServiceResult::Success;
+      enter(t, ServiceState::Dead);
+      finish_job(t, JobResult::Skipped);
+      break;
     case ConditionVerdict::AssertFailed: finish_job(t, JobResult::Failed); break;
   }
   return done;
@@ -498,32 +515,45 @@ Rule conditions_too_late(Turn& t) {
 
 // The main process
 
+void note_main_start(Turn& t) {
+  UnitRecord& r = record(t);
+  r.main_running = r.is_populated = true;
+  if (r.control == 0) r.retry_spawn = false;
+  r.former = 0;
+}
+/// The one that was found cannot be tracked: the main process is the one that it was. False: there was none.
+bool is_former_main_again(Turn& t) {
+  UnitRecord& r = record(t);
+  if (r.former == 0) return false;
+  r.spawn = std::exchange(r.former, 0);
+  r.main_running = true;
+  return true;
+}
 Rule main_started(Turn& t) {
   UnitRecord& r = record(t);
   t.unit.evidence = Evidence::Told;
   if (is_main_seen(t)) return known_already;
-  r.main_running = r.is_populated = true;
-  r.retry_spawn = false;
+  note_main_start(t);
   const ServiceType type = settings(t).type;
   if (r.state != ServiceState::Start) return done;
-  if (type == ServiceType::Simple || type == ServiceType::Idle || type == ServiceType::Forking) go_start_post(t);
+  const bool is_ready = type == ServiceType::Notify && r.main_executed;  // it has said so already
+  if (type == ServiceType::Simple || type == ServiceType::Idle || type == ServiceType::Forking || is_ready) go_start_post(t);
   else r.deadline = later(r.state_since, settings(t).timeout_start);
   if (r.state == ServiceState::Start && type == ServiceType::Notify) feed_watchdog(t);
   return done;
 }
 /// The stop came before the process did.
+void end_late(Turn& t) {
+  const ServiceState state = record(t).state;
+  if (settings(t).kill_mode == KillMode::None) leave_behind(t);
+  else if (state == ServiceState::StopSigkill || state == ServiceState::FinalSigkill) kill_run(t);
+  else send_stop_signal(t, stop_signal(t));
+}
 Rule main_started_late(Turn& t) {
   t.unit.evidence = Evidence::Told;
   if (is_main_seen(t)) return known_already;
-  record(t).main_running = record(t).is_populated = true;
-  send_stop_signal(t, stop_signal(t));
-  return done;
-}
-Rule main_started_to_be_killed(Turn& t) {
-  t.unit.evidence = Evidence::Told;
-  if (is_main_seen(t)) return known_already;
-  record(t).main_running = record(t).is_populated = true;
-  kill_run(t);
+  note_main_start(t);
+  end_late(t);
   return done;
 }
 /// A process in a run that is over: nobody wants it, unless KillMode= says to leave it alone.
@@ -544,13 +574,17 @@ Rule try_again_later(Turn& t) {
 /// A main process that was found, and is gone before it could be tracked: there is none that is known.
 Rule main_not_tracked(Turn& t) {
   record(t).spawn = 0;
-  if (record(t).state == ServiceState::Start) t.orders.processes.push_back(FindMain{run_key(t)});
+  if (record(t).state == ServiceState::Start) find_main(t);
   else watch(t);
   return done;
 }
 Rule main_not_started(Turn& t) {
   UnitRecord& r = record(t);
   if (is_main_seen(t)) return is_started;
+  if (is_former_main_again(t)) {
+    if (r.main_executed) go_start_post(t);
+    return done;
+  }
   if (settings(t).type == ServiceType::Forking) return main_not_tracked(t);
   if (t.problem == SpawnProblem::Resource) return try_again_later(t);
   r.retry_spawn = false;
@@ -563,17 +597,18 @@ Rule main_not_started(Turn& t) {
 }
 Rule main_not_started_while_up(Turn& t) {
   if (is_main_seen(t)) return is_started;
+  if (is_former_main_again(t)) return done;
   return main_not_tracked(t);
 }
 Rule main_not_started_while_ending(Turn& t) {
   if (is_main_seen(t)) return is_started;
-  record(t).spawn = 0;
-  if (!record(t).is_populated) {
-    t.unit.emptied = true;
-    all_gone(t);
-  } else {
-    watch(t);
+  if (is_former_main_again(t)) {
+    if (is_ending(record(t).state)) end_late(t);
+    return done;
   }
+  record(t).spawn = 0;
+  if (!record(t).is_populated) t.unit.emptied = true;
+  if (record(t).control == 0) settle(t);
   return done;
 }
 
@@ -660,8 +695,7 @@ Rule control_started(Turn& t) {
   r.is_populated = true;
   r.retry_spawn = false;
   if (is_ending(r.state)) {
-    if (r.state == ServiceState::StopSigkill || r.state == ServiceState::FinalSigkill) kill_run(t);
-    else send_stop_signal(t, stop_signal(t));
+    end_late(t);
   } else {
     r.deadline = later(r.state_since, patience(t));
   }
@@ -730,7 +764,7 @@ void after_command(Turn& t, ServiceResult result) {
       if (r.state == ServiceState::Condition) return go_start_pre(t);
       if (r.state == ServiceState::StartPre) return go_start(t);
       if (r.state == ServiceState::StartPost) return go_running(t);
-      t.orders.processes.push_back(FindMain{run_key(t)});
+      find_main(t);
       return;
     case ServiceState::Reload: return end_reload(t, is_good ? JobResult::Done : JobResult::Failed);
     case ServiceState::Stop:
@@ -752,7 +786,11 @@ bool is_looking_for_main(const Turn& t) {
 Rule main_found(Turn& t) {
   UnitRecord& r = record(t);
   if (r.state == ServiceState::Start && settings(t).type == ServiceType::Forking && r.control != 0) return not_asked;
-  r.spawn = ++r.last_spawn;
+  const bool may_be_told =
+      r.state != ServiceState::Start || settings(t).type == ServiceType::Forking || settings(t).type == ServiceType::Notify;
+  if (!may_be_told || is_main_pending(t)) return not_asked;  // one at a time
+  r.former = r.main_running ? r.spawn : 0;
+  r.spawn = t.unit.ordered = ++r.last_spawn;
   r.main_running = r.main_executed = r.main_ended = false;
   t.unit.emptied = false;
   t.unit.evidence = Evidence::Told;
@@ -778,21 +816,22 @@ Rule notified(Turn& t) {
     r.deadline = std::max(r.deadline, later(t.now, m.extend_timeout));
   const bool is_watched = r.state == ServiceState::Start || r.state == ServiceState::StartPost ||
                           r.state == ServiceState::Running || r.state == ServiceState::Reload;
-  if (is_watched && (m.is_alive || m.watchdog)) feed_watchdog(t);
+  if (is_watched && r.main_running && (m.is_alive || m.watchdog)) feed_watchdog(t);
   if (is_watched && m.asks_to_be_ended && r.main_running) {
     note_result(t, ServiceResult::Watchdog);
     finish_start(t, JobResult::Failed);
     signal_rest(t, ServiceState::StopWatchdog);
     return done;
   }
-  if (m.is_stopping && (r.state == ServiceState::Running || r.state == ServiceState::Reload) && !is_over(t)) {
+  if (m.is_stopping && (r.state == ServiceState::Running || r.state == ServiceState::Reload) && !is_over(t) &&
+      r.control == 0) {
     if (has_job(t, JobType::Reload)) finish_job(t, JobResult::Failed);
     stop_watchdog(t);
     enter(t, ServiceState::StopSigterm);
     arm_grace(t);
   } else if (m.is_ready && r.state == ServiceState::Start && settings(t).type == ServiceType::Notify) {
-    if (is_main_pending(t)) r.main_running = r.is_populated = true;
-    go_start_post(t);
+    if (!is_main_pending(t)) go_start_post(t);
+    else r.main_executed = !r.retry_spawn;  // its start is news that come later; or somebody else said so
   } else if (m.is_reloading && r.state == ServiceState::Running && !is_over(t)) {
     enter(t, ServiceState::Reload);
     arm(t, settings(t).timeout_start);
@@ -814,7 +853,6 @@ Rule notified_ending(Turn& t) {
 Rule emptied(Turn& t) {
   UnitRecord& r = record(t);
   const bool is_missing = t.unit.evidence == Evidence::Missing;
-  if (!record(t).is_populated && !is_missing) return nothing_started;
   if (is_control_pending(t) || (is_main_pending(t) && !is_missing)) return nothing_started;
   t.unit.emptied = true;
   if (r.control != 0 || (r.main_running && !is_missing)) return done;  // its end will be told
@@ -842,6 +880,7 @@ Rule emptied_in_stop(Turn& t) {
   return done;
 }
 Rule release(Turn& t) {
+  std::erase_if(t.unit.left_behind, [run = run_key(t)](const SpawnKey& left) { return left.run_key() == run; });
   t.orders.releases.push_back(ReleaseRun{run_key(t)});
   return done;
 }
@@ -860,7 +899,7 @@ bool is_settling(const Turn& t) {
 }
 Rule heartbeat_is_missing(Turn& t) {
   stop_watchdog(t);
-  if (!record(t).main_running) return no_deadline;
+  if (!record(t).main_running) return done;
   note_result(t, ServiceResult::Watchdog);
   record(t).is_down_for_watchdog = true;
   finish_start(t, JobResult::Failed);
@@ -888,7 +927,7 @@ Rule deadline_in_running(Turn& t) {
   UnitRecord& r = record(t);
   if (is_passed(r.watchdog, t.now)) return heartbeat_is_missing(t);
   if (is_settling(t)) return end_leftovers(t);
-  if (!settings(t).runtime_max || !is_passed(r.deadline, t.now)) return no_deadline;
+  if (!is_passed(r.deadline, t.now)) return no_deadline;
   note_result(t, ServiceResult::Timeout);
   begin_stop(t);
   return done;
@@ -897,6 +936,12 @@ Rule deadline_in_running(Turn& t) {
 Rule deadline_in_reload(Turn& t) {
   UnitRecord& r = record(t);
   if (is_passed(r.watchdog, t.now)) return heartbeat_is_missing(t);
+  if (is_settling(t)) return end_leftovers(t);
+  if (is_control_pending(t) && !r.retry_spawn) {  // it may come yet, and must not be there unknown
+    if (has_job(t, JobType::Reload)) finish_job(t, JobResult::Timeout);
+    arm(t, kill_patience);
+    return done;
+  }
   if (r.retry_spawn && r.state_since + spawn_retry_pause * 40 > t.now) {
     order_again(t);
     r.deadline = later(r.state_since, settings(t).timeout_start);
@@ -925,12 +970,14 @@ Rule grace_is_over(Turn& t) {
   const UnitRecord& r = record(t);
   // Under KillMode=mixed, the end of the main process is when the others are killed: that is no timeout.
   const bool is_timeout = !(s.kill_mode == KillMode::Mixed && is_over(t) && r.state != ServiceState::StopWatchdog);
-  if (!is_timeout && !s.send_sigkill) {
+  if (is_timeout) note_result(t, ServiceResult::Timeout);
+  const bool is_on_its_way = is_main_pending(t) || is_control_pending(t);
+  const bool is_left_alone = s.kill_mode == KillMode::None;
+  if ((!is_timeout && !s.send_sigkill) || (is_left_alone && !is_on_its_way)) {
     leave_behind(t);
     return done;
   }
-  if (is_timeout) note_result(t, ServiceResult::Timeout);
-  if (s.send_sigkill) {
+  if (s.send_sigkill && !is_left_alone) {
     enter_sigkill(t);
     return done;
   }
@@ -946,13 +993,25 @@ Rule still_there(Turn& t) {
   arm(t, kill_patience);
   return done;
 }
+/// A start that was asked for meanwhile ends with this one; it makes neither the pause shorter nor the next one.
 Rule restart_is_due(Turn& t) {
-  begin_run(t, record(t).job == no_job ? StartCause::Restart : StartCause::Job);
+  begin_run(t, StartCause::Restart);
   return done;
 }
 
 // Recovered
 
+/// What was to be tracked, or was to be ended before it was seen, and is not there: nobody will order it again.
+void forget_untracked(Turn& t) {
+  const ServiceState state = record(t).state;
+  const bool is_ordered_again = state == ServiceState::Start && record(t).former == 0;
+  const bool is_over_already = is_inactive(state) || state == ServiceState::AutoRestart;
+  if (is_ordered_again || is_over_already || !is_main_pending(t) || record(t).retry_spawn ||
+      t.unit.evidence == Evidence::Told)
+    return;
+  if (!is_former_main_again(t)) record(t).spawn = 0;
+  else if (t.unit.former_seen) t.unit.evidence = Evidence::Told;
+}
 /// What was ordered for the control process and never seen is ordered again; one that ran and is not there has ended unseen.
 /// False: nothing is known yet, and something is on its way.
 bool recover_control(Turn& t) {
@@ -961,6 +1020,7 @@ bool recover_control(Turn& t) {
   if (t.unit.control_evidence == Evidence::Told) return false;
   t.unit.control_evidence = Evidence::Told;
   if (!r.control_running) {
+    t.unit.ordered = r.control;
     t.orders.processes.push_back(SpawnProcess{control_key(t), r.phase, r.command, false});
     return false;
   }
@@ -991,14 +1051,16 @@ Rule recover_start(Turn& t) {
   const bool is_forking = settings(t).type == ServiceType::Forking;
   if (is_forking && !is_main_seen(t) && r.result == ServiceResult::Success) {
     record(t).spawn = 0;
-    t.orders.processes.push_back(FindMain{run_key(t)});
+    find_main(t);
     return done;
   }
   const bool is_wanted = !r.stop_wanted && (r.job == no_job || r.job_type == JobType::Start);
-  if (r.spawn == 0 || is_main_seen(t) || !is_wanted) watch_again(t);
-  else
-    t.orders.processes.push_back(
-        SpawnProcess{main_key(t), CommandPhase::Start, r.command, true});  // the same key: one process at most
+  if (r.spawn == 0 || is_main_seen(t) || !is_wanted) {
+    watch_again(t);
+  } else {  // the same key: one process at most
+    t.unit.ordered = r.spawn;
+    t.orders.processes.push_back(SpawnProcess{main_key(t), CommandPhase::Start, r.command, true});
+  }
   return done;
 }
 Rule recover_phase(Turn& t) {
@@ -1006,7 +1068,6 @@ Rule recover_phase(Turn& t) {
   return done;
 }
 Rule recover_up(Turn& t) {
-  if (t.unit.evidence != Evidence::Told && is_main_pending(t)) record(t).spawn = 0;  // it was to be tracked, and never was
   watch_again(t);
   return done;
 }
@@ -1073,10 +1134,10 @@ constexpr Cell by_main_process[service_states][4] = {
     /* Stop         */ {main_started,              main_not_started_while_ending, known_already, main_exited_in_stop},
     /* StopWatchdog */ {main_started_late,         main_not_started_while_ending, known_already, main_exited_ending},
     /* StopSigterm  */ {main_started_late,         main_not_started_while_ending, known_already, main_exited_ending},
-    /* StopSigkill  */ {main_started_to_be_killed, main_not_started_while_ending, known_already, main_exited_ending},
+    /* StopSigkill  */ {main_started_late,         main_not_started_while_ending, known_already, main_exited_ending},
     /* StopPost     */ {main_started,              main_not_started_while_ending, known_already, main_exited_in_stop},
     /* FinalSigterm */ {main_started_late,         main_not_started_while_ending, known_already, main_exited_ending},
-    /* FinalSigkill */ {main_started_to_be_killed, main_not_started_while_ending, known_already, main_exited_ending},
+    /* FinalSigkill */ {main_started_late,         main_not_started_while_ending, known_already, main_exited_ending},
     /* AutoRestart  */ {started_after_end,         run_has_ended,                 run_has_ended, main_exited_after_end},
     /* Failed       */ {started_after_end,         run_has_ended,                 run_has_ended, main_exited_after_end},
 };
@@ -1152,6 +1213,7 @@ Rule take_target_turn(Trigger trigger, Turn& t) {
 }  // namespace
 
 const char* take_turn(Trigger trigger, Turn turn) {
+  if (trigger == Trigger::Recovered) forget_untracked(turn);
   if (turn.unit.settings.kind == UnitKind::Target) return take_target_turn(trigger, turn);
   const auto state = static_cast<std::size_t>(turn.unit.record.state);
   if (state >= service_states) return run_has_ended;  // it was a target once

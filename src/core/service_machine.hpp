@@ -42,6 +42,10 @@ struct Unit {
   std::vector<JobId> merged_jobs{};  ///< ids that end together with record.job
   bool emptied = false;              ///< RunEmptied of the present run was told, and nothing was started in it since
   bool conditions_asked = false;     ///< and not answered
+  bool former_seen = false;          ///< in this recovery
+  std::uint32_t ordered = 0;         ///< the highest number of the run that this manager has given an order under
+  /// Runs that went on without the unit, with the highest number of each: they are released when they are empty.
+  std::vector<SpawnKey> left_behind{};
   Evidence evidence = Evidence::Told;
   Evidence control_evidence = Evidence::Told;
   bool changed = false;                     ///< in this step; the engine's

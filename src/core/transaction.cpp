@@ -7,15 +7,8 @@
 namespace perdure::core {
 namespace {
 
-bool is_on_its_way(const UnitRecord& record) {
-  switch (record.state) {
-    case ServiceState::Condition:
-    case ServiceState::StartPre:
-    case ServiceState::Start:
-    case ServiceState::StartPost:
-    case ServiceState::AutoRestart: return true;
-    default: return record.job != no_job && record.job_type == JobType::Start;
-  }
+bool stays_down(const UnitRecord& record) {
+  return record.is_held_down && (is_inactive(record.state) || is_being_stopped(record));
 }
 
 }  // namespace
@@ -102,11 +95,15 @@ bool Transaction::start(UnitId id, Pull pull) {
     problem_ = pull == Pull::Asked ? JobResult::Refused : JobResult::Dependency;
     return false;
   }
-  if (const auto planned = jobs_.find(id); planned != jobs_.end() && planned->second != JobType::Reload)
-    return planned->second != JobType::Stop;
+  // What is to be reloaded is up, and what it needs is too.
+  if (const auto planned = jobs_.find(id); planned != jobs_.end()) return planned->second != JobType::Stop;
   if (pull != Pull::Asked) {
     const UnitRecord& r = unit->record;
-    if (is_being_stopped(r) ? pull == Pull::Wanted : is_up(r.state) || is_on_its_way(r)) return true;
+    if (is_being_stopped(r) ? pull == Pull::Wanted : is_up(r.state)) return true;
+    if (cause_ == Cause::Automatic && stays_down(r)) {
+      problem_ = JobResult::Dependency;
+      return false;
+    }
   }
   return plan(id, JobType::Start) && start_what_it_needs(*unit);
 }

@@ -27,8 +27,10 @@ using Units = std::map<UnitId, Unit>;
 
 class Transaction {
  public:
-  Transaction(const Units& units, const Relations& relations, const Ordering& ordering)
-      : units_(units), relations_(relations), ordering_(ordering) {}
+  /// Automatic: nobody asked for it, so what a person stopped stays down.
+  enum class Cause : std::uint8_t { Asked, Automatic };
+  Transaction(const Units& units, const Relations& relations, const Ordering& ordering, Cause cause = Cause::Asked)
+      : units_(units), relations_(relations), ordering_(ordering), cause_(cause) {}
 
   /// Adds what `type` of `unit` means. On failure nothing was added: Refused (it contradicts what was added before or itself, or is
   /// in a circle) or Dependency (something required cannot come up). Requires: the unit is loaded; `type` is not TryRestart.
@@ -51,6 +53,7 @@ class Transaction {
   const Units& units_;
   const Relations& relations_;
   const Ordering& ordering_;
+  const Cause cause_;
   std::map<UnitId, JobType> jobs_{};
   struct Change {
     UnitId unit = no_unit;

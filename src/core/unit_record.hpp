@@ -58,7 +58,8 @@ struct UnitRecord {
   std::uint64_t run = 0;         ///< the present or last one; 0: never started
   std::uint32_t spawn = 0;       ///< the main process's spawn in it; 0: none ordered
   std::uint32_t last_spawn = 0;  ///< the highest number given in the run
-  std::uint32_t control = 0;     ///< the spawn of the control process that was ordered and has not ended; 0: none
+  std::uint32_t former = 0;   ///< the main process as long as the one found in its place is not tracked as `spawn`; 0: none
+  std::uint32_t control = 0;  ///< the spawn of the control process that was ordered and has not ended; 0: none
   CommandPhase phase = CommandPhase::Start;  ///< of the control process, or of the main process where it is one of several
   std::uint8_t command = 0;                  ///< which of that phase
   bool main_running = false;                 ///< a process for it was seen and not its end

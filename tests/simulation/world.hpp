@@ -41,13 +41,13 @@ class World {
  private:
   /// How unkind this world is, per mille of the occasions.
   struct Faults {
-    std::uint64_t death = 0;           ///< of the manager, before an action
-    std::uint64_t quiet_death = 0;     ///< of the manager, between steps
-    std::uint64_t repeated = 0;        ///< news told twice
-    std::uint64_t stale = 0;           ///< old news told again
-    std::uint64_t forgotten_exit = 0;  ///< at a death, of what had ended meanwhile
-    std::uint64_t lost_journal = 0;    ///< at a death, of a unit's record
-    Duration delay_max{};              ///< of news
+    std::uint64_t death = 0;         ///< of the manager, before an action
+    std::uint64_t quiet_death = 0;   ///< of the manager, between steps
+    std::uint64_t repeated = 0;      ///< news told twice
+    std::uint64_t stale = 0;         ///< old news told again
+    std::uint64_t lost_keeper = 0;   ///< at a death
+    std::uint64_t lost_journal = 0;  ///< at a death, of a unit's record
+    Duration delay_max{};            ///< of news
   };
   struct Item {
     Instant at{};
@@ -56,16 +56,32 @@ class World {
     friend bool operator<(const Item& a, const Item& b) { return a.at != b.at ? a.at > b.at : a.order > b.order; }
   };
 
+  /// Which kinds of dependencies there are.
+  struct Kinds {
+    bool has_requirements = false;
+    bool has_followers = false;
+    bool has_upholds = false;
+    bool has_essentials = false;
+  };
+
   void make_units();
+  core::ServiceSettings make_settings(const Kinds& kinds);
+  void relate(core::ServiceSettings& settings, core::UnitId id, core::UnitId count, const Kinds& kinds);
   void later(Duration delay, std::function<void()> what);
   void tell(core::Event event);
+  void tell_message(const core::Notified& message);
+  void tell_emptied(const core::RunKey& run);
   void step(const core::Event& event);
   void carry_out();
   void carry_out_one(const core::Action& action);
   void turn(Instant until);
+  void look_for_main(const core::RunKey& run);
+  void chatter();
   void client();
   void forget_answers();
+  void end_manager();
   void kill_manager();
+  std::vector<core::Event> lose_keeper();
   void recover();
   void die_quietly();
   void make_peace();
@@ -84,11 +100,14 @@ class World {
   core::ActionList pending_{};  ///< decided and not carried out
   std::map<core::UnitId, core::UnitRecord> journal_{};
   std::set<core::RunKey> watched_{};
-  std::uint64_t manager_ = 0;  ///< counts them; news for an older one are lost
+  std::map<core::RunKey, std::uint32_t> known_spawns_{};  ///< the highest one that the present manager knows
+  std::uint64_t manager_ = 0;                             ///< counts them; news for an older one are lost
   std::uint64_t undelivered_ = 0;
   std::deque<core::Event> past_{};
   core::JobId next_job_ = 1;
   int shutdowns_ = 0;
+  Instant last_deadline_{};
+  int repeats_ = 0;
   bool is_peace_ = false;
   bool is_recovering_ = false;
   std::uint64_t events_ = 0;
