@@ -103,6 +103,7 @@ void each_field(Entry& entry, Field field) {
   field(record.is_held_down);
   field(record.is_blocked);
   field(record.is_down_for_watchdog);
+  field(record.former);
 }
 
 constexpr std::size_t header_bytes = 12;
