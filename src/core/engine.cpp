@@ -608,7 +608,7 @@ void Engine::State::wake_around(UnitId unit) {
   for (const UnitId other : relations.of(unit).conflicted_by) wake(other);
 }
 
-/// Ends, because a turn either leaves the record as it is or brings its job nearer to its end, and starts that follow from that come
+/// Ends, because a turn either leaves the record as it is or brings its job nearer to its end, and starts that follow from it come
 /// once.
 void Engine::State::give_jobs_their_turns() {
   if (is_recovering) return;

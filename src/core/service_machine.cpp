@@ -294,6 +294,11 @@ void leave_behind(Turn& t) {
   all_gone(t);
 }
 
+/// KillMode=none, and the end was asked for while something was on its way.
+void leave_when_all_is_there(Turn& t) {
+  if (!is_main_pending(t) && !is_control_pending(t)) leave_behind(t);
+}
+
 bool is_final(ServiceState state) {
   return state == ServiceState::StopPost || state == ServiceState::FinalSigterm || state == ServiceState::FinalSigkill;
 }
@@ -545,7 +550,7 @@ Rule main_started(Turn& t) {
 /// The stop came before the process did.
 void end_late(Turn& t) {
   const ServiceState state = record(t).state;
-  if (settings(t).kill_mode == KillMode::None) leave_behind(t);
+  if (settings(t).kill_mode == KillMode::None) leave_when_all_is_there(t);
   else if (state == ServiceState::StopSigkill || state == ServiceState::FinalSigkill) kill_run(t);
   else send_stop_signal(t, stop_signal(t));
 }
@@ -609,6 +614,7 @@ Rule main_not_started_while_ending(Turn& t) {
   record(t).spawn = 0;
   if (!record(t).is_populated) t.unit.emptied = true;
   if (record(t).control == 0) settle(t);
+  else if (is_ending(record(t).state) && settings(t).kill_mode == KillMode::None) leave_when_all_is_there(t);
   return done;
 }
 
@@ -748,6 +754,7 @@ void after_command(Turn& t, ServiceResult result) {
   const bool is_good = result == ServiceResult::Success;
   if (is_ending(r.state)) {
     if (!r.main_running && !is_main_pending(t)) settle(t);
+    else if (settings(t).kill_mode == KillMode::None) leave_when_all_is_there(t);
     return;
   }
   const bool is_in_vain = r.state == ServiceState::Reload && r.result != ServiceResult::Success;  // the service has ended
