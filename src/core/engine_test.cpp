@@ -172,6 +172,106 @@ TEST_F(EngineTest, TheRestartPathIsTheRecordAndTheSpawnBeforeAnythingElse) {
                           testing::StartsWith("AnnounceState"), testing::StartsWith("AnnounceState")));
 }
 
+TEST_F(EngineTest, AStopOfManyDependentUnitsIsWorkForEachOfThemOnce) {
+  constexpr UnitId crowd = 1000;
+  load(web);
+  for (UnitId unit = 2; unit <= crowd; ++unit) load(unit, {.requires_ = {web}, .after = {web}});
+  step(RecoveryCompleted{});
+  JobsRequested all;
+  for (UnitId unit = 1; unit <= crowd; ++unit) all.jobs.push_back({.job = unit, .type = JobType::Start, .unit = unit});
+  step(all);
+  for (UnitId unit = 1; unit <= crowd; ++unit) step(ProcessStarted{{unit, 1, 1}});
+  // One record, one signal and one announcement each; of the one that all of them go before, the record alone.
+  EXPECT_EQ(step(JobRequested{.job = 9999, .type = JobType::Stop, .unit = web}).size(), (crowd - 1) * 3 + 1);
+  std::size_t actions = 0;
+  for (UnitId unit = 2; unit <= crowd; ++unit) {
+    step(RunEmptied{{unit, 1}});
+    actions += step(ProcessExited{{unit, 1, 1}, {ExitKind::Exited, 0}}).size();
+  }
+  // Record, release and announcement; with the last one's end the stop of the first begins: record, signal, announcement.
+  EXPECT_EQ(actions, (crowd - 1) * 3 + 3);
+  EXPECT_EQ(state(web), ServiceState::StopSigterm);
+}
+
+TEST_F(EngineTest, ManyThatFailWithOneRequirementHearItInOneStepWithoutRecursion) {
+  constexpr UnitId length = 20'000;
+  load(1);
+  for (UnitId unit = 2; unit <= length; ++unit) load(unit, {.requires_ = {unit - 1}, .after = {unit - 1}});
+  step(RecoveryCompleted{});
+  JobsRequested all;
+  for (UnitId unit = 1; unit <= length; ++unit) all.jobs.push_back({.job = unit, .type = JobType::Start, .unit = unit});
+  step(all);
+  const std::vector<std::string> lines = step(SpawnFailed{{1, 1, 1}, SpawnProblem::Permanent});
+  EXPECT_EQ(std::count_if(lines.begin(), lines.end(), [](const std::string& line) { return line.ends_with("dependency"); }),
+            length - 1);
+}
+
+TEST_F(EngineTest, ACanceledStopDoesNotKeepAShutdownFromStopping) {
+  load(web);
+  load(2, {.after = {web}});
+  step(RecoveryCompleted{});
+  step(JobsRequested{{{1, JobType::Start, web}, {2, JobType::Start, 2}}});
+  step(ProcessStarted{{web, 1, 1}});
+  step(ProcessStarted{{2, 1, 1}});
+  step(JobRequested{.job = 3, .type = JobType::Stop, .unit = web});
+  step(ShutdownRequested{});
+  EXPECT_THAT(step(JobCanceled{3}), Contains("FinishJob #1 job=3 canceled"));
+  step(RunEmptied{{2, 1}});
+  step(ProcessExited{{2, 1, 1}, {ExitKind::Exited, 0}});
+  step(RunEmptied{{web, 1}});
+  EXPECT_THAT(step(ProcessExited{{web, 1, 1}, {ExitKind::Exited, 0}}), Contains("AnnounceAllStopped"));
+}
+
+TEST_F(EngineTest, TheEmptinessOfARunThatSomethingWasStartedInSinceIsNoNews) {
+  ServiceSettings settings{.kill_mode = KillMode::Process};
+  settings.commands[static_cast<std::size_t>(CommandPhase::Stop)] = {.count = 1};
+  load(web, settings);
+  step(RecoveryCompleted{});
+  step(JobRequested{.job = 1, .type = JobType::Start, .unit = web});
+  step(ProcessStarted{{web, 1, 1}});
+  step(JobRequested{.job = 2, .type = JobType::Restart, .unit = web});
+  EXPECT_THAT(step(RunEmptied{{web, 1}, 1}), ElementsAre("AnnounceIgnored #1: another process was started in it since"));
+  step(ProcessStarted{{web, 1, 2}});
+  step(ProcessExited{{web, 1, 1}, {ExitKind::Exited, 0}});
+  step(ProcessExited{{web, 1, 2}, {ExitKind::Exited, 0}});
+  ASSERT_EQ(engine.record(web)->run, 2u) << "what run 1 left behind lives on";
+  EXPECT_THAT(step(RunEmptied{{web, 1}, 1}), ElementsAre("AnnounceIgnored #1: an old run"));
+  EXPECT_THAT(step(RunEmptied{{web, 1}, 2}), Contains("ReleaseRun #1/1"));
+}
+
+TEST_F(EngineTest, TakesTheFirstProcessThatLivesForTheMainOneWhereTheJournalIsLost) {
+  load(web);
+  step(ProcessExited{{web, 4, 1}, {ExitKind::Exited, 0}});
+  step(ProcessStarted{{web, 4, 3}});
+  step(ProcessStarted{{web, 4, 2}});
+  step(RecoveryCompleted{});
+  EXPECT_EQ(engine.record(web)->spawn, 2u);
+  EXPECT_EQ(engine.record(web)->last_spawn, 3u);
+  EXPECT_EQ(state(web), ServiceState::Running);
+}
+
+TEST_F(EngineTest, TwoThatAreBoundToEachOtherAreRestartedOnce) {
+  load(1, {.restart = RestartWhen::Always, .restart_sec = 1s, .binds_to = {2}});
+  load(2, {.binds_to = {1}});
+  step(RecoveryCompleted{});
+  step(JobsRequested{{{1, JobType::Start, 1}, {2, JobType::Start, 2}}});
+  step(ProcessStarted{{1, 1, 1}});
+  step(ProcessStarted{{2, 1, 1}});
+  step(RunEmptied{{1, 1}});
+  step(ProcessExited{{1, 1, 1}, {ExitKind::Killed, 11}});
+  EXPECT_EQ(state(1), ServiceState::AutoRestart);
+  EXPECT_EQ(state(2), ServiceState::StopSigterm);
+  now += 1s;
+  step(DeadlinePassed{});
+  step(ProcessStarted{{1, 2, 1}});
+  step(RunEmptied{{2, 1}});
+  step(ProcessExited{{2, 1, 1}, {ExitKind::Killed, 15}});
+  step(ProcessStarted{{2, 2, 1}});
+  EXPECT_EQ(state(1), ServiceState::Running);
+  EXPECT_EQ(state(2), ServiceState::Running);
+  EXPECT_EQ(engine.record(1)->run, 2u);
+}
+
 TEST_F(EngineTest, TheSameEventsGiveTheSameActions) {
   const auto tell = [] {
     std::string told;

@@ -278,6 +278,7 @@ std::string to_text(const UnitRecord& r, const UnitNames& names) {
   std::string text = fmt::format("{} {}", unit_text(r.unit, names), name(r.state));
   if (r.result != ServiceResult::Success) text += fmt::format(" result={}", name(r.result));
   if (r.run != 0) text += fmt::format(" run={}/{}", r.run, r.spawn);
+  if (r.former != 0) text += fmt::format(" former={}", r.former);
   if (r.main_running) text += r.main_executed ? " main=executed" : " main=running";
   if (r.main_ended) text += " main=ended";
   if (r.control != 0) text += fmt::format(" control={}{}", r.control, r.control_running ? ":running" : "");

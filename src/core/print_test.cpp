@@ -26,6 +26,16 @@ TEST(Print, EventsReadBackWhatTheyPrint) {
       ProcessExited{{1, 2, 1}, {ExitKind::Dumped, SIGSEGV}},
       ProcessExited{{1, 2, 1}, {}},
       RunEmptied{{2, 18446744073709551615U}},
+      RunEmptied{{2, 7}, 3},
+      JobCanceled{7},
+      ConditionsChecked{1, ConditionVerdict::Met},
+      ConditionsChecked{1, ConditionVerdict::Unmet},
+      ConditionsChecked{2, ConditionVerdict::AssertFailed},
+      MainFound{{1, 2}},
+      MainMissing{{1, 2}},
+      Notified{.run = {1, 2}, .is_ready = true},
+      Notified{.run = {1, 2}, .is_reloading = true, .is_stopping = true, .is_alive = true, .asks_to_be_ended = true},
+      Notified{.run = {1, 2}, .watchdog = 1500ms, .extend_timeout = 2s},
       DeadlinePassed{},
       ShutdownRequested{},
       FailureReset{1},
@@ -71,6 +81,14 @@ TEST(Print, RefusesWhatIsNoEvent) {
                            "JobsRequested",
                            "JobsRequested start web job=1,",
                            "DeadlinePassedX",
+                           "JobCanceled 7",
+                           "JobCanceled job=x",
+                           "ConditionsChecked web",
+                           "ConditionsChecked web perhaps",
+                           "MainFound web/1/1",
+                           "MainMissing web/1 now",
+                           "Notified web/1 happy",
+                           "Notified web/1 extend-ms=soon",
                            "ProcessStarted web/99999999999999999999/1"})
     EXPECT_FALSE(parse_event(text, names)) << text;
 }
@@ -84,6 +102,11 @@ TEST(Print, ActionsNameWhatTheyAreAbout) {
       to_text(Action{AnnounceState{1, ServiceState::Running, ServiceState::AutoRestart, ServiceResult::CoreDump}}, names),
       "AnnounceState web running -> auto-restart (core-dump)");
   EXPECT_EQ(to_text(Action{AnnounceIgnored{1, "an old run"}}, names), "AnnounceIgnored web: an old run");
+  EXPECT_EQ(to_text(Action{SpawnProcess{{1, 3, 2}, CommandPhase::StartPre, 1, false}}, names),
+            "SpawnProcess web/3/2 start-pre command=1");
+  EXPECT_EQ(to_text(Action{SpawnProcess{{1, 3, 2}, CommandPhase::Start, 0, false}}, names), "SpawnProcess web/3/2 start");
+  EXPECT_EQ(to_text(Action{AnnounceCycle{{1, 2}}}, names), "AnnounceCycle web db.service");
+  EXPECT_EQ(to_text(Action{EndInstance{1, {ExitKind::Exited, 3}, true}}, names), "EndInstance web exited 3 at once");
 }
 
 TEST(Print, ARecordShowsWhatDiffersFromAUnitThatWasNeverStarted) {
@@ -125,6 +148,9 @@ TEST(Print, ResultsHaveTheWordsOfSystemd) {
   EXPECT_EQ(name(ServiceResult::CoreDump), "core-dump");
   EXPECT_EQ(name(ServiceResult::Timeout), "timeout");
   EXPECT_EQ(name(ServiceResult::StartLimitHit), "start-limit-hit");
+  EXPECT_EQ(name(ServiceResult::Protocol), "protocol");
+  EXPECT_EQ(name(ServiceResult::Watchdog), "watchdog");
+  EXPECT_EQ(name(ServiceResult::ExecCondition), "exec-condition");
 }
 
 }  // namespace

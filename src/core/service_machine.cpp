@@ -294,6 +294,11 @@ void leave_behind(Turn& t) {
   all_gone(t);
 }
 
+/// KillMode=none, and the end was asked for while something was on its way.
+void leave_when_all_is_there(Turn& t) {
+  if (!is_main_pending(t) && !is_control_pending(t)) leave_behind(t);
+}
+
 bool is_final(ServiceState state) {
   return state == ServiceState::StopPost || state == ServiceState::FinalSigterm || state == ServiceState::FinalSigkill;
 }
@@ -545,7 +550,7 @@ Rule main_started(Turn& t) {
 /// The stop came before the process did.
 void end_late(Turn& t) {
   const ServiceState state = record(t).state;
-  if (settings(t).kill_mode == KillMode::None) leave_behind(t);
+  if (settings(t).kill_mode == KillMode::None) leave_when_all_is_there(t);
   else if (state == ServiceState::StopSigkill || state == ServiceState::FinalSigkill) kill_run(t);
   else send_stop_signal(t, stop_signal(t));
 }
@@ -609,6 +614,7 @@ Rule main_not_started_while_ending(Turn& t) {
   record(t).spawn = 0;
   if (!record(t).is_populated) t.unit.emptied = true;
   if (record(t).control == 0) settle(t);
+  else if (is_ending(record(t).state) && settings(t).kill_mode == KillMode::None) leave_when_all_is_there(t);
   return done;
 }
 
@@ -722,7 +728,10 @@ Rule control_exited(Turn& t) {
   r.control = 0;
   r.control_running = r.retry_spawn = false;
   r.is_populated = true;
-  const bool is_ignored = (commands(t, r.phase).ignores_failure >> r.command & 1U) != 0 && !t.setup_failed;
+  // What nobody saw, after the end was asked for, is taken for what was asked for.
+  const bool is_unseen_end = r.stop_wanted && t.exit.kind == ExitKind::Unknown;
+  const bool is_ignored =
+      is_unseen_end || ((commands(t, r.phase).ignores_failure >> r.command & 1U) != 0 && !t.setup_failed);
   const bool says_no = r.phase == CommandPhase::Condition && !t.setup_failed && t.exit.kind == ExitKind::Exited &&
                        t.exit.status >= 1 && t.exit.status <= 254;
   if (t.setup_failed) r.setup_failed = true;
@@ -745,9 +754,11 @@ void after_command(Turn& t, ServiceResult result) {
   const bool is_good = result == ServiceResult::Success;
   if (is_ending(r.state)) {
     if (!r.main_running && !is_main_pending(t)) settle(t);
+    else if (settings(t).kill_mode == KillMode::None) leave_when_all_is_there(t);
     return;
   }
-  if (is_good && r.phase != CommandPhase::Start && r.command + 1 < commands(t, r.phase).count) {
+  const bool is_in_vain = r.state == ServiceState::Reload && r.result != ServiceResult::Success;  // the service has ended
+  if (is_good && !is_in_vain && r.phase != CommandPhase::Start && r.command + 1 < commands(t, r.phase).count) {
     arm(t, patience(t));
     return order_control(t, r.phase, static_cast<std::uint8_t>(r.command + 1));
   }
@@ -766,7 +777,7 @@ void after_command(Turn& t, ServiceResult result) {
       if (r.state == ServiceState::StartPost) return go_running(t);
       find_main(t);
       return;
-    case ServiceState::Reload: return end_reload(t, is_good ? JobResult::Done : JobResult::Failed);
+    case ServiceState::Reload: return end_reload(t, is_good && !is_in_vain ? JobResult::Done : JobResult::Failed);
     case ServiceState::Stop:
       note_result(t, result);
       return is_over(t) && !r.stop_wanted ? settle(t) : signal_rest(t, ServiceState::StopSigterm);
@@ -875,6 +886,7 @@ Rule emptied(Turn& t) {
 }
 /// What follows is for the command that runs, or has just been ordered, to end.
 Rule emptied_in_stop(Turn& t) {
+  if (record(t).control == 0) return emptied(t);
   if (is_control_pending(t)) return nothing_started;
   t.unit.emptied = true;
   return done;

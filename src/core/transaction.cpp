@@ -166,6 +166,8 @@ bool Transaction::restart(UnitId id) {
     for (const UnitId other : *list) {
       const Unit* const dependent = find(other);
       if (dependent == nullptr || is_inactive(dependent->record.state)) continue;
+      // Its pause is not made shorter by one that is restarted because of it.
+      if (cause_ == Cause::Automatic && dependent->record.state == ServiceState::AutoRestart) continue;
       if (!restart(other)) return false;
     }
   }

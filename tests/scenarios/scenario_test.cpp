@@ -1,6 +1,7 @@
 // Is the story right? Each x.scn is a story: what happens, and beside it what the core orders then.
 //
-// A story is lines; "#" begins a comment. `unit NAME KEY=VALUE …` loads a unit, `at TIME` sets the clock, `> EVENT` tells an event in
+// A story is lines; "#" begins a comment. `unit NAME KEY=VALUE …` loads a unit (ExecStartPre=2 are two commands, -a,b two of which the
+// first may fail; RestartSec=grows is one that is not set), `at TIME` sets the clock, `> EVENT` tells an event in
 // the words of core/print.hpp, `> time passes` tells DeadlinePassed when the next one is due, `> manager dies` starts the manager anew
 // from what was recorded, and `> manager dies after N` does so before the action N + 1 of the last event was carried out (of the
 // recovery: what is left of the story tells it). What follows an event, indented, are the actions; `= NAME` shows a unit's record.
@@ -33,6 +34,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::string_view action_indent = "    ";
+/// In the order of CommandPhase.
+constexpr std::string_view phase_keys[] = {"ExecCondition", "ExecStartPre", "ExecStart",   "ExecStartPost",
+                                           "ExecReload",    "ExecStop",     "ExecStopPost"};
 
 /// "1.5s", "300ms"; nothing for "infinity".
 std::optional<base::Duration> parse_duration(std::string_view text) {
@@ -151,23 +155,65 @@ class Story {
       for (const std::string_view name : base::split(value, ',')) ids.push_back(id_of(name));
       return ids;
     };
-    if (key == "Type")
+    const auto is_yes = [&] { return index_in({"no", "yes"}) == 1; };
+    const auto signal = [&] {
+      return index_in({"0", "SIGHUP", "SIGINT", "SIGQUIT", "4", "5", "SIGABRT", "7", "8", "SIGKILL"});
+    };
+    if (const auto phase = std::find(std::begin(phase_keys), std::end(phase_keys), key); phase != std::end(phase_keys))
+      s.commands[static_cast<std::size_t>(phase - std::begin(phase_keys))] = commands(value);
+    else if (const auto list = unit_lists().find(key); list != unit_lists().end()) s.*list->second = units();
+    else if (key == "Type")
       s.type = static_cast<ServiceType>(index_in({"simple", "exec", "forking", "oneshot", "notify", "idle"}));
     else if (key == "Restart")
       s.restart = static_cast<RestartWhen>(
           index_in({"no", "on-success", "on-failure", "on-abnormal", "on-watchdog", "on-abort", "always"}));
     else if (key == "KillMode") s.kill_mode = static_cast<KillMode>(index_in({"control-group", "mixed", "process", "none"}));
-    else if (key == "SendSIGKILL") s.send_sigkill = index_in({"no", "yes"}) == 1;
-    else if (key == "RestartSec") s.restart_sec = parse_duration(value).value();
-    else if (key == "TimeoutStartSec") s.timeout_start = parse_duration(value);
+    else if (key == "Kind") s.kind = static_cast<UnitKind>(index_in({"service", "target"}));
+    else if (key == "RemainAfterExit") s.remain_after_exit = is_yes();
+    else if (key == "PIDFile") s.has_pid_file = is_yes();
+    else if (key == "Condition") s.has_conditions = is_yes();
+    else if (key == "Essential") s.is_essential = is_yes();
+    else if (key == "SendSIGKILL") s.send_sigkill = is_yes();
+    else if (key == "SendSIGHUP") s.send_sighup = is_yes();
+    else if (key == "KillSignal") s.kill_signal = signal();
+    else if (key == "RestartKillSignal") s.restart_kill_signal = signal();
+    else if (key == "FinalKillSignal") s.final_kill_signal = signal();
+    else if (key == "WatchdogSignal") s.watchdog_signal = signal();
+    else if (key == "StartLimitAction")
+      s.start_limit_action = static_cast<EmergencyAction>(index_in({"none", "exit", "exit-force"}));
+    else if (key == "RestartSec") {
+      s.pause_grows = value == "grows";
+      s.restart_sec = s.pause_grows ? 100ms : parse_duration(value).value();
+    } else if (key == "TimeoutStartSec") s.timeout_start = parse_duration(value);
     else if (key == "TimeoutStopSec") s.timeout_stop = parse_duration(value);
+    else if (key == "TimeoutAbortSec") s.timeout_abort = parse_duration(value);
+    else if (key == "WatchdogSec") s.watchdog = parse_duration(value);
+    else if (key == "RuntimeMaxSec") s.runtime_max = parse_duration(value);
     else if (key == "StartLimitIntervalSec") s.start_limit_interval = parse_duration(value).value();
     else if (key == "StartLimitBurst") s.start_limit_burst = base::parse_number<std::uint32_t>(value).value();
+    else if (key == "SuccessExitStatus") s.success_status = codes();
     else if (key == "RestartPreventExitStatus") s.restart_prevent_status = codes();
     else if (key == "RestartForceExitStatus") s.restart_force_status = codes();
-    else if (key == "Wants") s.wants = units();
-    else if (key == "After") s.after = units();
     else throw std::runtime_error(fmt::format("no setting: \"{}\"", key));
+  }
+
+  /// "2", or one word for each, with "-" in front of those whose failure is ignored: "-mkdir,start".
+  static Commands commands(std::string_view value) {
+    if (const auto count = base::parse_number<std::uint8_t>(value)) return {.count = *count};
+    Commands commands;
+    for (const std::string_view command : base::split(value, ','))
+      commands.ignores_failure |= std::uint64_t{command.starts_with('-')} << commands.count++;
+    return commands;
+  }
+
+  static const std::map<std::string, std::vector<UnitId> ServiceSettings::*>& unit_lists() {
+    using S = ServiceSettings;
+    static const std::map<std::string, std::vector<UnitId> S::*> lists{
+        {"Wants", &S::wants},          {"Requires", &S::requires_},   {"Requisite", &S::requisite},
+        {"BindsTo", &S::binds_to},     {"PartOf", &S::part_of},       {"Upholds", &S::upholds},
+        {"Conflicts", &S::conflicts},  {"After", &S::after},          {"Before", &S::before},
+        {"OnFailure", &S::on_failure}, {"OnSuccess", &S::on_success}, {"PropagatesReloadTo", &S::reload_to}};
+    return lists;
   }
 
   Engine engine_{};

@@ -221,7 +221,8 @@ void Checks::run_began(Instant now, const core::UnitRecord& before, const core::
   const core::UnitId unit = record.unit;
   const Settings& s = settings(unit);
   Wish& wish = wishes_[unit];
-  if (wish.must_be_down && record.job == core::no_job)
+  if (wish.must_be_down && record.job == core::no_job &&
+      record.restarts != 0)  // a start by a job may come and go in one step
     complain(fmt::format("I8: unit {} is to be stopped, and is restarted", unit));
   wish.must_be_down = false;
   if (wish.last_asked < record.last_start) wish.may_be_down = false;  // else the stop may have come in the same instant
@@ -339,7 +340,8 @@ void Checks::signalling(Instant now, const core::SpawnKey& process, core::Signal
       target == core::SignalTarget::Process && entry != machine_.table().end() && entry->second.role == Role::Control;
   if (is_at_control && number == SIGKILL) {
     given_up_.insert(process);
-    if (s.timeout_start && now >= recorded.last_start + *s.timeout_start) return;  // of a reload that hangs
+    const bool is_over = recorded.run != key.run;                                               // decided in the same round
+    if (is_over || (s.timeout_start && now >= recorded.last_start + *s.timeout_start)) return;  // of a reload that hangs
   }
   if (number == SIGKILL && !s.send_sigkill) return complain(fmt::format("I5: unit {} is not to be killed", key.unit));
   if (s.kill_mode == KillMode::None) return complain(fmt::format("I5: unit {} is not to be signalled", key.unit));
