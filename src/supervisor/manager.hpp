@@ -150,8 +150,14 @@ class Manager : private InstanceView {
   void announce(const core::AnnounceCycle& cycle);
 
   // manager_services.cpp: what services of the richer types need
-  Result<const Launch*> launch_for(SupervisedUnit& unit, const Run& run, const core::SpawnProcess& order, Launch& fresh,
+  Result<const Launch*> launch_for(SupervisedUnit& unit, Run& run, const core::SpawnProcess& order, Launch& fresh,
                                    UniqueFd& fresh_spec);
+  struct Executed {
+    std::string program{};
+    std::string directive{};  ///< "ExecStop= "; empty: the service's own
+    bool has_our_rights = false;
+  };
+  static Executed executed_by(const SupervisedUnit& unit, core::CommandPhase phase, std::size_t command);
   void check_conditions(core::UnitId id);
   void remove_directories(const SupervisedUnit& unit);
   void find_main(const core::RunKey& key);

@@ -33,6 +33,9 @@ namespace sys = os::sys;
 /// Between two looks for a main process that is not there yet; each later one waits twice as long, up to the last.
 constexpr base::Duration first_main_pause = std::chrono::milliseconds{1};
 constexpr base::Duration last_main_pause = std::chrono::milliseconds{100};
+/// After so many looks (6 s) nobody is in a hurry any more.
+constexpr std::uint8_t quick_looks_max = 64;
+constexpr base::Duration slow_main_pause = std::chrono::seconds{1};
 /// Messages that are read in one round: a service that sends without end must not keep the others waiting.
 constexpr int messages_max = 64;
 constexpr std::size_t message_fds_max = 253;  // SCM_MAX_FD of unix(7)
@@ -60,8 +63,8 @@ bool tells_result(core::CommandPhase phase) {
 
 /// What is started for the order: what was compiled when the unit was loaded, or where something differs from start to start, what
 /// is compiled now, into `fresh` and `fresh_spec`.
-Result<const Launch*> Manager::launch_for(SupervisedUnit& unit, const Run& run, const core::SpawnProcess& order,
-                                          Launch& fresh, UniqueFd& fresh_spec) {
+Result<const Launch*> Manager::launch_for(SupervisedUnit& unit, Run& run, const core::SpawnProcess& order, Launch& fresh,
+                                          UniqueFd& fresh_spec) {
   if (unit.spec == nullptr) return &unit.launch;
   const unit::UnitSpec& spec = *unit.spec;
   const std::vector<unit::ExecCommand>& commands = commands_of(spec.service, order.phase);
@@ -88,14 +91,16 @@ Result<const Launch*> Manager::launch_for(SupervisedUnit& unit, const Run& run, 
       set("EXIT_STATUS", has_exited ? std::to_string(exit.status) : name);
     }
   }
-  if (order.key.spawn == 1) {
+  if (!run.has_directories) {
     PERDURE_TRY(const User owner, user_of_unit(spec.service, *accounts_, surroundings_));
     const bool is_kept = spec.service.runtime_directory_preserve != unit::Preserve::No;
-    if (!is_kept) static_cast<void>(remove_runtime_directories(spec.service, surroundings_.directory_bases));
+    if (!is_kept && order.key.spawn == 1)
+      static_cast<void>(remove_runtime_directories(spec.service, surroundings_.directory_bases));
     std::vector<std::string> remarks;
     if (const auto failure = make_directories(spec.service, surroundings_.directory_bases, owner, remarks))
       return failure->error;
     for (const std::string& remark : remarks) say(unit.name + ": " + remark);
+    run.has_directories = true;
   }
   if (wants_fresh_compile(spec)) set("INVOCATION_ID", hexadecimal(run.invocation));
   PERDURE_TRY(CompiledLaunch compiled, compile(spec, commands[order.command], static_cast<CommandRole>(order.phase),
@@ -111,6 +116,16 @@ Result<const Launch*> Manager::launch_for(SupervisedUnit& unit, const Run& run, 
   return &fresh;
 }
 static_assert(static_cast<int>(CommandRole::StopPost) == static_cast<int>(core::CommandPhase::StopPost));
+
+/// What a spawn executes, or was to execute, for messages.
+Manager::Executed Manager::executed_by(const SupervisedUnit& unit, core::CommandPhase phase, std::size_t command) {
+  const bool is_compiled = unit.spec == nullptr || (phase == core::CommandPhase::Start && command == 0);
+  if (is_compiled) return {unit.launch.program, {}, false};
+  const std::vector<unit::ExecCommand>& commands = commands_of(unit.spec->service, phase);
+  if (command >= commands.size()) return {unit.launch.program, {}, false};
+  const auto role = static_cast<CommandRole>(phase);
+  return {commands[command].path, std::string{directive_of(role)} + " ", commands[command].rights != unit::Rights::OfUnit};
+}
 
 /// A service at rest has no runtime directories, unless it wants to keep them.
 void Manager::remove_directories(const SupervisedUnit& unit) {
@@ -178,7 +193,9 @@ void Manager::look_for_main(SupervisedUnit& unit, Run& run) {
   const std::string why =
       pid ? pid_file + " names process " + std::to_string(*pid) + ", which is none of the service's" : pid.error().message();
   if (unit.last_failure != why && run.looks > 0) unit.last_failure = why;
-  const base::Duration pause = std::min(last_main_pause, first_main_pause * (1 << std::min<int>(run.looks, 10)));
+  const base::Duration pause = run.looks >= quick_looks_max
+                                   ? slow_main_pause
+                                   : std::min(last_main_pause, first_main_pause * (1 << std::min<int>(run.looks, 10)));
   if (run.looks < 255) ++run.looks;
   timers_.arm(token_of(TokenKind::MainProcess, unit.id, run.run), now_ + pause);
 }
@@ -294,25 +311,39 @@ void Manager::take_notifications() {
   // There may be more: the poller tells of it again.
 }
 
-/// The unit and run that a process belongs to; the process may be heard by NotifyAccess=.
+/// The unit and run that a process belongs to, where NotifyAccess= lets the process be heard.
 std::pair<SupervisedUnit*, Run*> Manager::sender_of(pid_t sender) {
   const auto leaf = tracking_.leaf_of(sender);
-  for (const auto& unit : units_) {
-    if (unit == nullptr || unit->spec == nullptr || unit->runs.empty()) continue;
-    const unit::NotifyAccess access = unit->spec->service.notify_access;
-    if (access == unit::NotifyAccess::None) continue;
-    Run& run = *unit->runs.back();
+  const auto is_in = [&](const SupervisedUnit& unit, const Run& run) {
+    const std::string own = ProcessTracking::leaf_name(unit.name, run.run);
+    if (leaf) return *leaf == own;
     const bool is_main = run.pid == sender && !run.exit;
     const bool is_control = run.control != nullptr && run.control->pid == sender && !run.control->exit;
-    const std::string own = ProcessTracking::leaf_name(unit->name, run.run);
-    const bool is_member = leaf ? *leaf == own : is_main || is_control || tracking_.contains(processes(run, own), sender);
-    if (!is_member) continue;
-    const bool may = access == unit::NotifyAccess::All || is_main || (access == unit::NotifyAccess::Exec && is_control);
-    if (may) return {unit.get(), &run};
-    say(unit->name + ": a message from process " + std::to_string(sender) +
-        " is not heard: NotifyAccess= does not include it");
-    return {};
+    return is_main || is_control || tracking_.contains(processes(run, own), sender);
+  };
+  const auto is_heard = [](const SupervisedUnit* unit) {
+    return unit != nullptr && unit->spec != nullptr && unit->spec->service.notify_access != unit::NotifyAccess::None &&
+           !unit->runs.empty();
+  };
+  if (leaf && leaf->empty()) return {};
+  // A leaf is called after its unit, as far as the name is short enough; only who is behind another one has to be looked for.
+  SupervisedUnit* unit = leaf ? find(std::string_view{*leaf}.substr(0, leaf->rfind('#'))) : nullptr;
+  if (unit == nullptr) {
+    const auto found = std::find_if(units_.begin(), units_.end(),
+                                    [&](const auto& one) { return is_heard(one.get()) && is_in(*one, *one->runs.back()); });
+    if (found != units_.end()) unit = found->get();
   }
+  if (!is_heard(unit)) return {};
+  Run& run = *unit->runs.back();
+  if (!is_in(*unit, run)) return {};  // of a run that is over
+  const unit::NotifyAccess access = unit->spec->service.notify_access;
+  const bool is_main = run.pid == sender && !run.exit;
+  const bool is_control = run.control != nullptr && run.control->pid == sender && !run.control->exit;
+  if (access == unit::NotifyAccess::All || is_main || (access == unit::NotifyAccess::Exec && is_control))
+    return {unit, &run};
+  if (!std::exchange(run.told_unheard, true))
+    say(unit->name + ": a message from process " + std::to_string(sender) +
+        " is not heard: NotifyAccess= does not include it; later ones of this run are not told of");
   return {};
 }
 
@@ -333,8 +364,10 @@ void Manager::take_notification(pid_t sender, std::string_view text) {
     unit->status_errno = base::parse_number<int>(*error).value_or(unit->status_errno);
   if (const auto pid = message.value("MAINPID")) {
     const auto number = base::parse_number<pid_t>(*pid);
-    if (!number || !take_candidate(*unit, *run, *number))
-      say(unit->name + ": MAINPID=" + base::escape(*pid) + " is none of its processes; not taken");
+    const bool is_taken = number && take_candidate(*unit, *run, *number);
+    if (!is_taken && !std::exchange(run->told_claim, true))
+      say(unit->name + ": MAINPID=" + base::escape(*pid) +
+          " is none of its processes; not taken; later ones of this run are not told of");
   }
   core::Notified fact;
   fact.run = {unit->id, run->run};

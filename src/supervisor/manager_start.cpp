@@ -195,7 +195,7 @@ bool is_plain(const unit::UnitSpec& unit) {
                                            [](const unit::ManagedDirectories& d) { return !d.names.empty(); });
   return is_of_one_command && is_of_one_process && !has_directories && unit.conditions.empty() &&
          !wants_fresh_compile(unit) && s.notify_access == unit::NotifyAccess::None && !s.watchdog && s.user.empty() &&
-         s.group.empty() && s.supplementary_groups.empty();
+         s.group.empty() && s.supplementary_groups.empty() && s.syslog_level_prefix && s.syslog_identifier.empty();
 }
 static_assert(static_cast<int>(core::EmergencyAction::ExitForce) == static_cast<int>(unit::EmergencyAction::ExitForce));
 static_assert(static_cast<int>(core::RestartWhen::Always) == static_cast<int>(unit::RestartWhen::Always));
@@ -930,6 +930,7 @@ void Manager::reload_file(SupervisedUnit& unit) {
   unit.kind = fresh.kind;
   unit.type = fresh.type;
   unit.restart = fresh.restart;
+  unit.has_default_dependencies = fresh.has_default_dependencies;
   unit.refuses_manual_start = fresh.refuses_manual_start;
   unit.refuses_manual_stop = fresh.refuses_manual_stop;
   unit.launch = std::move(fresh.launch);
