@@ -88,8 +88,8 @@ std::string LogDirectory::wrote(const UnitLog& log, std::uint64_t bytes) {
   return make_room(log);
 }
 
-/// The oldest go, until there is room for what comes before the next look. A segment that is open is closed first: its unit goes on in
-/// a fresh one.
+/// The oldest go, until there is room for what comes before the next look. A segment that is open is closed first: its unit goes
+/// on in a fresh one.
 std::string LogDirectory::make_room(const UnitLog& writer) {
   const UniqueFd logs{os::sys::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (!logs) return {};  // whoever opens the next segment says so

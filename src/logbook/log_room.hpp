@@ -33,7 +33,8 @@ struct StoredSegment {
 /// Further ones are not seen.
 inline constexpr std::size_t stored_segments_max = 65'536;
 
-/// Those of all units, the one that was written to longest ago first. `logs`: a descriptor of LOGS. What cannot be read is left out.
+/// Those of all units, the one that was written to longest ago first. `logs`: a descriptor of LOGS. What cannot be read is left
+/// out.
 std::vector<StoredSegment> stored_segments(int logs);
 
 }  // namespace perdure::logbook
