@@ -59,12 +59,14 @@ int Manager::run() {
     decide();
   }
   answers_.clear();
+  take_syslog();
   drain_last_output();
   console_.flush();
   tracking_.close_down();
   for (const std::string& file : {options_.runtime_dir + "/control.sock", notify_path(), options_.state_dir + "/journal",
                                   options_.state_dir + "/units"})
     sys::unlink(file.c_str());
+  if (syslog_) sys::unlink(syslog_file_.c_str());
   flush_said();
   keeper::Request request;
   request.operation = keeper::Operation::Finish;
@@ -136,6 +138,7 @@ void Manager::dispatch(const loop::Readiness& fact) {
     case TokenKind::Control: return take_control();
     case TokenKind::Tracking: return take_tracking_events();
     case TokenKind::Notify: return take_notifications();
+    case TokenKind::Syslog: return take_syslog();
     case TokenKind::Console: return flush_console();
     default: break;
   }
@@ -155,6 +158,10 @@ void Manager::take_due() {
     if (kind == TokenKind::OldLeaves) {
       std::erase_if(old_leaves_, [this](const std::string& leaf) { return tracking_.remove(leaf); });
       if (!old_leaves_.empty()) timers_.arm(token, now_ + leaves_pause);
+      continue;
+    }
+    if (kind == TokenKind::Syslog) {
+      take_syslog_again();
       continue;
     }
     if (kind == TokenKind::KeeperOwes) {
@@ -494,6 +501,8 @@ void Manager::become_keeper() {
   park_here(journal_label, journal_->fd());
   park_here(units_label, saved_->fd());
   park_here(notify_label, notify_.get());
+  if (syslog_) park_here(syslog_label, syslog_.get());
+  if (syslog_pipe_) park_here(syslog_pipe_label, syslog_pipe_.get());
   if (crashes_.fd() >= 0) park_here(crashes_label, crashes_.fd());
   if (is_shutting_down_) park_here(stopping_label, specs_->fd());
   if (tracking_.enters_by_procs()) park_here(by_procs_label, specs_->fd());

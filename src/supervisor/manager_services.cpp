@@ -1,9 +1,7 @@
 // What services need beyond one program that runs: further commands, conditions, a main process that has to be found, messages.
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +9,7 @@
 #include <csignal>
 #include <cstring>
 #include <utility>
+
 
 #include "base/text.hpp"
 #include "core/print.hpp"
@@ -23,7 +22,6 @@
 #include "supervisor/manager.hpp"
 #include "supervisor/manager_tokens.hpp"
 #include "supervisor/unit_directories.hpp"
-#include "wire/notify.hpp"
 
 namespace perdure::supervisor {
 namespace {
@@ -36,9 +34,6 @@ constexpr base::Duration last_main_pause = std::chrono::milliseconds{100};
 /// After so many looks (6 s) nobody is in a hurry any more.
 constexpr std::uint8_t quick_looks_max = 64;
 constexpr base::Duration slow_main_pause = std::chrono::seconds{1};
-/// Messages that are read in one round: a service that sends without end must not keep the others waiting.
-constexpr int messages_max = 64;
-constexpr std::size_t message_fds_max = 253;  // SCM_MAX_FD of unix(7)
 
 const std::vector<unit::ExecCommand>& commands_of(const unit::ServiceSpec& service, core::CommandPhase phase) {
   switch (phase) {
@@ -243,144 +238,6 @@ void Manager::track_main(const core::SpawnKey& key) {
   if (unit->log) unit->log->begin_run(identity_of(*run));
   // The keeper tells of its end, also where that came before the order did.
   events_.emplace_back(core::ProcessStarted{key});
-}
-
-// ---- messages
-
-std::string Manager::notify_path() const { return options_.runtime_dir + "/notify"; }
-
-/// The socket outlives every manager in the keeper: what is sent while there is none waits in it.
-Result<void> Manager::open_notify(UniqueFd parked) {
-  if (!parked) {
-    const std::string path = notify_path();
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof address.sun_path)
-      return Error{"the runtime directory's name is too long for a socket in it: " + path + " (ENAMETOOLONG)", ENAMETOOLONG};
-    std::copy(path.begin(), path.end(), address.sun_path);
-    parked.reset(sys::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!parked) return Error::from_errno(errno, "make", "the notify socket");
-    sys::unlink(path.c_str());
-    const mode_t mask = sys::umask(0);  // every user may send; who is heard is looked at message by message
-    const bool is_bound = sys::bind(parked.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-    const int error = errno;
-    sys::umask(mask);
-    if (!is_bound) return Error::from_errno(error, "bind", path);
-    const int yes = 1;
-    const int room = 8 << 20;
-    if (sys::setsockopt(parked.get(), SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) != 0)
-      return Error::from_errno(errno, "set SO_PASSCRED of", path);
-    static_cast<void>(sys::setsockopt(parked.get(), SOL_SOCKET, SO_RCVBUF, &room, sizeof room));
-    park(notify_label, parked.get());
-  }
-  notify_ = std::move(parked);
-  return poller_.add(notify_.get(), loop::Interest::Read, token_of(TokenKind::Notify));
-}
-
-void Manager::take_notifications() {
-  std::array<char, wire::notify_bytes_max + 1> bytes;
-  for (int i = 0; i < messages_max; ++i) {
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int) * message_fds_max)];
-    iovec part{bytes.data(), bytes.size()};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    const ssize_t size = sys::recvmsg(notify_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (size < 0) return;
-    std::vector<UniqueFd> fds;  // closed when this message is through: that is what BARRIER=1 waits for
-    pid_t sender = 0;
-    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-      if (header->cmsg_level != SOL_SOCKET) continue;
-      if (header->cmsg_type == SCM_CREDENTIALS) {
-        ucred peer{};
-        std::memcpy(&peer, CMSG_DATA(header), sizeof peer);
-        sender = peer.pid;
-      } else if (header->cmsg_type == SCM_RIGHTS) {
-        for (std::size_t at = 0; at + CMSG_LEN(0) + sizeof(int) <= header->cmsg_len; at += sizeof(int)) {
-          int fd = -1;
-          std::memcpy(&fd, CMSG_DATA(header) + at, sizeof fd);
-          fds.emplace_back(fd);
-        }
-      }
-    }
-    if (sender <= 1 || (message.msg_flags & MSG_TRUNC) != 0) continue;
-    take_notification(sender, std::string_view{bytes.data(), static_cast<std::size_t>(size)});
-  }
-  // There may be more: the poller tells of it again.
-}
-
-/// The unit and run that a process belongs to, where NotifyAccess= lets the process be heard.
-std::pair<SupervisedUnit*, Run*> Manager::sender_of(pid_t sender) {
-  const auto leaf = tracking_.leaf_of(sender);
-  const auto is_in = [&](const SupervisedUnit& unit, const Run& run) {
-    const std::string own = ProcessTracking::leaf_name(unit.name, run.run);
-    if (leaf) return *leaf == own;
-    const bool is_main = run.pid == sender && !run.exit;
-    const bool is_control = run.control != nullptr && run.control->pid == sender && !run.control->exit;
-    return is_main || is_control || tracking_.contains(processes(run, own), sender);
-  };
-  const auto is_heard = [](const SupervisedUnit* unit) {
-    return unit != nullptr && unit->spec != nullptr && unit->spec->service.notify_access != unit::NotifyAccess::None &&
-           !unit->runs.empty();
-  };
-  if (leaf && leaf->empty()) return {};
-  // A leaf is called after its unit, as far as the name is short enough; only who is behind another one has to be looked for.
-  SupervisedUnit* unit = leaf ? find(std::string_view{*leaf}.substr(0, leaf->rfind('#'))) : nullptr;
-  if (unit == nullptr) {
-    const auto found = std::find_if(units_.begin(), units_.end(),
-                                    [&](const auto& one) { return is_heard(one.get()) && is_in(*one, *one->runs.back()); });
-    if (found != units_.end()) unit = found->get();
-  }
-  if (!is_heard(unit)) return {};
-  Run& run = *unit->runs.back();
-  if (!is_in(*unit, run)) return {};  // of a run that is over
-  const unit::NotifyAccess access = unit->spec->service.notify_access;
-  const bool is_main = run.pid == sender && !run.exit;
-  const bool is_control = run.control != nullptr && run.control->pid == sender && !run.control->exit;
-  if (access == unit::NotifyAccess::All || is_main || (access == unit::NotifyAccess::Exec && is_control))
-    return {unit, &run};
-  if (!std::exchange(run.told_unheard, true))
-    say(unit->name + ": a message from process " + std::to_string(sender) +
-        " is not heard: NotifyAccess= does not include it; later ones of this run are not told of");
-  return {};
-}
-
-void Manager::take_notification(pid_t sender, std::string_view text) {
-  const wire::NotifyMessage message = wire::parse_notify(text);
-  const auto is_set = [&message](std::string_view name) { return message.value(name) == "1"; };
-  const auto [unit, run] = sender_of(sender);
-  if (unit == nullptr) return;
-  const auto microseconds = [&message](std::string_view name) -> std::optional<base::Duration> {
-    const auto value = message.value(name);
-    const auto number = value ? base::parse_number<std::uint64_t>(*value) : std::nullopt;
-    constexpr std::uint64_t most = std::chrono::duration_cast<std::chrono::microseconds>(unit::span_max).count();
-    if (!number) return std::nullopt;
-    return std::chrono::microseconds{std::min(*number, most)};
-  };
-  if (const auto status = message.value("STATUS")) unit->status_text = base::escape(*status);
-  if (const auto error = message.value("ERRNO"))
-    unit->status_errno = base::parse_number<int>(*error).value_or(unit->status_errno);
-  if (const auto pid = message.value("MAINPID")) {
-    const auto number = base::parse_number<pid_t>(*pid);
-    const bool is_taken = number && take_candidate(*unit, *run, *number);
-    if (!is_taken && !std::exchange(run->told_claim, true))
-      say(unit->name + ": MAINPID=" + base::escape(*pid) +
-          " is none of its processes; not taken; later ones of this run are not told of");
-  }
-  core::Notified fact;
-  fact.run = {unit->id, run->run};
-  fact.is_ready = is_set("READY");
-  fact.is_reloading = is_set("RELOADING");
-  fact.is_stopping = is_set("STOPPING");
-  fact.is_alive = is_set("WATCHDOG");
-  fact.asks_to_be_ended = message.value("WATCHDOG") == "trigger";
-  fact.watchdog = microseconds("WATCHDOG_USEC");
-  fact.extend_timeout = microseconds("EXTEND_TIMEOUT_USEC");
-  const bool is_news = fact.is_ready || fact.is_reloading || fact.is_stopping || fact.is_alive || fact.asks_to_be_ended ||
-                       fact.watchdog || fact.extend_timeout;
-  if (is_news) events_.emplace_back(fact);
 }
 
 // ---- the end of the instance

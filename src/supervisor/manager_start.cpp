@@ -224,6 +224,8 @@ Result<ManagerOptions> parse_manager_arguments(int count, char** arguments) {
       options.unit_path.push_back(std::move(directory));
     } else if (value_of("--pass-env=", value)) {
       options.pass_env.push_back(std::move(value));
+    } else if (value_of("--syslog=", value) && (value == "auto" || value == "off" || value.starts_with('/'))) {
+      options.syslog = value;
     } else if (value_of("--isolation=", value) && (value == "strict" || value == "as-systemd")) {
       options.isolation = value == "strict" ? unit::Isolation::Strict : unit::Isolation::AsSystemd;
     } else if (value_of("--console=", value) && (value == "prefix" || value == "json" || value == "off")) {
@@ -493,6 +495,8 @@ Result<void> Manager::recover() {
   }
   PERDURE_CHECK(open_control(std::move(parked[control_label])));
   PERDURE_CHECK(open_notify(std::move(parked[notify_label])));
+  UniqueFd syslog = std::move(parked[syslog_label]);
+  UniqueFd syslog_pipe = std::move(parked[syslog_pipe_label]);
   for (const JournalEntry& entry : entries) records_[entry.record.unit] = entry.record;
   std::vector<core::Event> found;
   PERDURE_CHECK(list_processes(found));
@@ -516,6 +520,7 @@ Result<void> Manager::recover() {
   }
   events_.insert(events_.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   records_.clear();
+  open_syslog(std::move(syslog), std::move(syslog_pipe));  // now that it is known who runs
   std::uint64_t seed = 0;
   static_cast<void>(sys::getrandom(&seed, sizeof seed, 0));
   events_.emplace_back(core::RecoveryCompleted{seed});
