@@ -26,6 +26,7 @@
 #include "os/file.hpp"
 #include "os/system.hpp"
 #include "supervisor/failure_text.hpp"
+#include "supervisor/in_effect.hpp"
 #include "supervisor/manager.hpp"
 #include "supervisor/manager_tokens.hpp"
 #include "supervisor/name_service.hpp"
@@ -60,6 +61,16 @@ constexpr int birth_look_pause_ms = 1;
 std::string first_line(const char* path) {
   std::string text = os::read_file(path, 4096).value_or(std::string{});
   return text.substr(0, text.find('\n'));
+}
+
+std::uint64_t own_ambient_capabilities() {
+  const std::string status = os::read_file("/proc/self/status", 16 * 1024).value_or(std::string{});
+  for (std::string_view line : base::lines(status)) {
+    std::uint64_t set = 0;
+    if (base::remove_prefix(line, "CapAmb:\t") && std::from_chars(line.begin(), line.end(), set, 16).ec == std::errc{})
+      return set;
+  }
+  return 0;
 }
 
 unit::Specifiers machine_facts(const Accounts& accounts) {
@@ -195,7 +206,8 @@ bool is_plain(const unit::UnitSpec& unit) {
                                            [](const unit::ManagedDirectories& d) { return !d.names.empty(); });
   return is_of_one_command && is_of_one_process && !has_directories && unit.conditions.empty() &&
          !wants_fresh_compile(unit) && s.notify_access == unit::NotifyAccess::None && !s.watchdog && s.user.empty() &&
-         s.group.empty() && s.supplementary_groups.empty() && s.syslog_level_prefix && s.syslog_identifier.empty();
+         s.group.empty() && s.supplementary_groups.empty() && s.syslog_level_prefix && s.syslog_identifier.empty() &&
+         !asks_for_priorities_or_limits(s) && !s.system_call_filter;
 }
 static_assert(static_cast<int>(core::EmergencyAction::ExitForce) == static_cast<int>(unit::EmergencyAction::ExitForce));
 static_assert(static_cast<int>(core::RestartWhen::Always) == static_cast<int>(unit::RestartWhen::Always));
@@ -283,6 +295,7 @@ Result<void> Manager::open() {
   surroundings_.our_uid = ::geteuid();
   surroundings_.our_gid = ::getegid();
   surroundings_.nofile_hard = limit.rlim_max;
+  surroundings_.inherited_ambient = own_ambient_capabilities();
   surroundings_.environment.push_back("PATH=" +
                                       surroundings_.search_path.substr(0, surroundings_.search_path.find(":/sbin")));
   if (const char* language = ::secure_getenv("LANG")) surroundings_.environment.push_back(std::string{"LANG="} + language);
@@ -866,7 +879,11 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
       unit.load_state = LoadState::Error;
       if (unit.load_error.empty()) unit.load_error = unit.name + ": only services and targets can be run by this version";
     } else if (unit.kind == core::UnitKind::Service && !spec.service.exec_start.empty()) {
+      // A filter takes milliseconds to compile: a manager that has services to adopt does that when one of them is started.
+      auto& filter = spec.service.system_call_filter;
+      auto later = is_recovering_ ? std::exchange(filter, std::nullopt) : std::nullopt;
       Result<CompiledLaunch> compiled = compile(spec, *accounts_, surroundings_);
+      if (later) filter = std::move(later);
       Result<SpecPlace> place = compiled ? specs_->add(compiled->bytes) : Result<SpecPlace>{compiled.error()};
       if (place) {
         unit.launch = std::move(compiled->launch);

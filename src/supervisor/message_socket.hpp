@@ -1,7 +1,7 @@
 // A socket that any process may send datagrams to, and who it was that sent one: for sd_notify(3) and syslog(3).
 //
-// Who sent is known by pid and, on Linux 6.5 and later, by pidfd: a number alone may belong to somebody else by now, and a sender that
-// has ended is still known by its pidfd.
+// Who sent is known by pid and, on Linux 6.5 and later, by pidfd: a number alone may belong to somebody else by now, and a sender
+// that has ended is still known by its pidfd.
 // Left out: what the bytes mean; whether the sender is heard.
 // Thread safety: one thread per socket. Fork: descriptors are close-on-exec. Signal safety: none.
 //
