@@ -766,12 +766,14 @@ void Manager::load_units(UniqueFd saved) {
 void Manager::load_arguments() {
   std::vector<std::string> words = std::move(options_.units);  // once per instance
   if (words.empty()) {
-    const UnitNames names = files_.default_units({}, [this](const FoundUnit& found, const std::function<void()>& read) {
+    const auto read_guarded = [this](const FoundUnit& found, const std::function<void()>& read) {
       const std::uint64_t hash = suspected_hash(found);
       if (hash != 0 && is_quarantined(crashes_.record(), Input::Unit, found.name.text(), hash)) return;
       const CrashFile::Held held{crashes_, Input::Unit, found.name.text(), hash};
       read();
-    });
+    };
+    const UnitNames names = files_.default_units(
+        {}, read_guarded, options_.unit_path.empty() ? UnitFiles::Default::Enabled : UnitFiles::Default::Any);
     for (const unit::UnitName& name : names.names) words.push_back(name.text());
   }
   for (const std::string& word : words) {
