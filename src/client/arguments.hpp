@@ -66,6 +66,7 @@ struct Arguments {
   Scope scope = Scope::Usual;
 
   std::optional<std::string> console{}, isolation{};  ///< run; checked
+  std::optional<std::string> stop_timeout{};          ///< run: microseconds, or "infinity"
   std::vector<std::string> pass_env{};                ///< run: patterns of names
 
   std::vector<std::string> properties{};   ///< -p of others than logs, split at commas

@@ -23,6 +23,7 @@
 #include "base/hash.hpp"
 #include "os/clock.hpp"
 #include "os/system.hpp"
+#include "perdure/exit_code.hpp"
 #include "supervisor/failure_text.hpp"
 #include "supervisor/manager_tokens.hpp"
 #include "supervisor/program_text.hpp"
@@ -68,10 +69,10 @@ int Manager::run() {
   flush_said();
   keeper::Request request;
   request.operation = keeper::Operation::Finish;
-  request.number = exit_code_;
+  request.number = stop_.code().value_or(perdure::exit_ok);
   keeper_.send(request);
   keeper_.flush();
-  return exit_code_;
+  return request.number;
 }
 
 /// What services wrote before they ended waits in their pipes as long as the log takes nothing; here is the last chance for it.
@@ -475,7 +476,7 @@ void Manager::become_keeper() {
   park_here(units_label, saved_->fd());
   park_here(notify_label, notify_.get());
   if (crashes_.fd() >= 0) park_here(crashes_label, crashes_.fd());
-  if (is_shutting_down_) park_here(stopping_label, specs_->fd());
+  if (is_shutting_down_) park_here(stopping_label, stop_.fd() >= 0 ? stop_.fd() : specs_->fd());
   if (tracking_.enters_by_procs()) park_here(by_procs_label, specs_->fd());
   for (const auto& [label, lock] : locks_) park_here(label, lock.get());
   sign_locks();
