@@ -47,6 +47,8 @@ constexpr std::size_t deferred_max = 16;
 /// How long an instance that ends waits for a log that takes nothing.
 constexpr base::Duration last_output_within = std::chrono::seconds{2};
 constexpr int last_output_pause_ms = 50;
+/// The same for who reads its standard output.
+constexpr std::chrono::milliseconds last_shown_within{200};
 
 }  // namespace
 
@@ -61,7 +63,10 @@ int Manager::run() {
   }
   answers_.clear();
   drain_last_output();
-  console_.flush();
+  show_last_output();
+  if (const std::uint64_t unshown = console_.unshown(); unshown > 0)
+    say(std::to_string(unshown) +
+        " lines of services' output are not shown on standard output: nobody read fast enough; the log has them");
   tracking_.close_down();
   for (const std::string& file : {options_.runtime_dir + "/control.sock", notify_path(), options_.state_dir + "/journal",
                                   options_.state_dir + "/units"})
@@ -98,6 +103,15 @@ void Manager::drain_last_output() {
     }
     if (bytes > 0)
       say(unit->name + ": the last " + std::to_string(bytes) + " bytes of its output could not be recorded and are lost");
+  }
+}
+
+/// For whoever reads the console and is only a little behind.
+void Manager::show_last_output() {
+  const base::Instant give_up = os::monotonic_now() + last_shown_within;
+  for (console_.flush(); console_.is_waiting() && os::monotonic_now() < give_up; console_.flush()) {
+    pollfd polled{console_.fd(), POLLOUT, 0};
+    sys::poll(&polled, 1, static_cast<int>(last_shown_within.count()));
   }
 }
 

@@ -138,6 +138,7 @@ class Manager : private InstanceView {
   void flush_said();
   void find_unanswered(const SupervisedUnit& unit, Run& run);
   void drain_last_output();
+  void show_last_output();
   void sign_locks() const;
   [[noreturn]] void become_keeper();
 

@@ -264,8 +264,7 @@ Manager::Manager(ManagerOptions options, UniqueFd channel, loop::Poller poller)
       tracking_(ProcessTracking::open(
           {options_.cgroup_root, instance_name(options_.runtime_dir), options_.runtime_dir, keeper_pid_})),
       files_(unit_path_of(options_)),
-      console_(options_.console == ConsoleFormat::Default && keeper_pid_ == 1 ? ConsoleFormat::Prefix : options_.console,
-               STDOUT_FILENO),
+      console_(console_format(options_.console, keeper_pid_ == 1, STDOUT_FILENO), STDOUT_FILENO),
       started_(os::monotonic_now()) {}
 
 Manager::~Manager() = default;

@@ -164,7 +164,7 @@ void Instance::start() {
   }
   words.insert(words.end(), options_.under.begin(), options_.under.end());
   words.insert(words.end(), {PERDURE_PROGRAM, "run", "--runtime-dir=" + dir_ / "run", "--state-dir=" + dir_ / "state",
-                             "--log-dir=" + dir_ / "log", "--unit-path=" + dir_ / "units"});
+                             "--log-dir=" + dir_ / "log", "--unit-path=" + dir_ / "units", "--console=off"});
   words.insert(words.end(), options_.run_options.begin(), options_.run_options.end());
   for (const Service& service : services_) words.push_back(service.name);
   process_ =

@@ -41,7 +41,7 @@ enum class Parent {
 };
 
 struct InstanceOptions {
-  std::vector<std::string> run_options{};                  ///< of `perdure run`, besides the directories
+  std::vector<std::string> run_options{};                  ///< of `perdure run`, besides the directories and --console=off
   std::vector<std::string> under{};                        ///< words before the program, which execute what follows them
   std::vector<std::pair<std::string, std::string>> env{};  ///< added to the environment
 };
