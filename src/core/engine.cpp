@@ -608,14 +608,22 @@ bool Engine::State::is_in_order(const Unit& unit) const {
   return std::none_of(predecessors.begin(), predecessors.end(), has_job);
 }
 
-/// Another unit that is to be stopped comes before this one, and cannot go yet.
+/// A service that is to be stopped comes before this unit, directly or with targets between them, and cannot go yet.
 bool Engine::State::is_waited_for(const Unit& unit) const {
-  const auto predecessors = ordering.predecessors(unit.record.unit);
-  return std::any_of(predecessors.begin(), predecessors.end(), [&](UnitId predecessor) {
-    const auto found = units.find(predecessor);
-    return found != units.end() && is_being_stopped(found->second.record) &&
-           !ordering.are_in_circle(unit.record.unit, predecessor);
-  });
+  std::set<UnitId> seen{unit.record.unit};
+  for (std::vector<UnitId> left{unit.record.unit}; !left.empty();) {
+    const UnitId id = left.back();
+    left.pop_back();
+    for (const UnitId predecessor : ordering.predecessors(id)) {
+      const auto found = units.find(predecessor);
+      const bool waits = found != units.end() && is_being_stopped(found->second.record) &&
+                         !ordering.are_in_circle(id, predecessor) && seen.insert(predecessor).second;
+      if (!waits) continue;
+      if (found->second.settings.kind == UnitKind::Service) return true;
+      left.push_back(predecessor);
+    }
+  }
+  return false;
 }
 
 void Engine::State::wake_around(UnitId unit) {
