@@ -141,6 +141,20 @@ TEST_P(Container, EndsWithTheCodeOfTheEssentialService) {
   EXPECT_THAT(process_->output(), HasSubstr("main.service has ended (exited 7) and is essential"));
 }
 
+TEST_P(Container, RunsTheExampleOfItsPackaging) {
+  for (const char* const program : {"sh", "sleep", "date"}) install(std::string{"/bin/"} + program, root_, program);
+  fs::remove_all(root_ + "/etc/units");
+  fs::copy(PACKAGING "/units", root_ + "/etc/units");
+  const std::string dockerfile = read_file(PACKAGING "/Dockerfile").value_or("");
+  EXPECT_THAT(dockerfile, HasSubstr(R"("run", "--runtime-dir=/run/perdure", "--unit-path=/srv/units"])"))
+      << "as start() has it";
+  start();
+  for (const char* const line : {"db: ready\n", "web: serving\n", "clock: "})
+    EXPECT_TRUE(process_->wait_for_output(line)) << process_->output();
+  ASSERT_TRUE(signal_descendant(process_1(), GetParam().signal));
+  EXPECT_EQ(end(), ExitStatus::exited(0)) << process_->output();
+}
+
 INSTANTIATE_TEST_SUITE_P(, Container,
                          ::testing::Values(As{"RootWithSigterm", 0, SIGTERM}, As{"NobodyWithSigterm", 65534, SIGTERM},
                                            As{"RootWithSigrtmin3", 0, SIGRTMIN + 3},
