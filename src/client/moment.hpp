@@ -1,4 +1,4 @@
-// parse_moment(): a point in time as systemd.time(7) writes it, for `logs --since` and `--until`; parse_span(): a time span, likewise.
+// parse_moment(): a point in time as systemd.time(7) writes it, for `logs --since` and `--until`. parse_span(): a time span.
 //
 //     2026-11-21 18:00:00.5     2026-11-21 18:00     2026-11-21     18:00     with " UTC", else local time; "T" for the space
 //     now     today     yesterday     tomorrow     @1763700010.25     -2h     +30s     1h 30min ago     5min left

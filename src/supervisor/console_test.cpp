@@ -105,7 +105,10 @@ TEST_F(ConsoleTest, WhatWasNotReadIsCountedOnceUntilItIsTold) {
 }
 
 TEST_F(ConsoleTest, AReaderThatIsGoneIsNotWaitedForAndWhatItMissesIsCounted) {
-  ::signal(SIGPIPE, SIG_IGN);
+  sigset_t pipe_signal, before;  // the manager blocks all signals
+  ::sigemptyset(&pipe_signal);
+  ::sigaddset(&pipe_signal, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
   Console console{ConsoleFormat::Prefix, writer.get()};
   reader.reset();
   for (int round = 0; round < 3; ++round) {
@@ -115,6 +118,10 @@ TEST_F(ConsoleTest, AReaderThatIsGoneIsNotWaitedForAndWhatItMissesIsCounted) {
     EXPECT_FALSE(console.is_waiting());
   }
   EXPECT_EQ(console.unshown(), 6U);
+  const timespec no_wait{};
+  while (::sigtimedwait(&pipe_signal, nullptr, &no_wait) > 0) {
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 TEST_F(ConsoleTest, ASocketIsWrittenToWithoutWaiting) {

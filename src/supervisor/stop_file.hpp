@@ -1,7 +1,7 @@
 // StopFile: what the next manager must know of a stop of everything, in a memory file that is parked in the keeper before anything
 // is stopped: when it began, and with which code the instance is to end.
 //
-// Where there is no memory for it, another descriptor is parked in its place, and only the fact that everything is to stop is known.
+// Where there is no memory for it, another descriptor is parked in its place, and all that is known is that everything is to stop.
 // Left out: parking it. Thread safety: one thread. Fork safety: none. Signal safety: none.
 //
 //     StopFile stop = parked ? StopFile::adopt(std::move(parked)) : StopFile::create(now);
