@@ -562,12 +562,13 @@ void Engine::State::install(Unit& unit, const JobRequested& job) {
 
 /// What has begun goes on; only nobody waits for it any more.
 void Engine::State::handle(const JobCanceled& event) {
-  for (auto& [id, unit] : units) {
+  for (auto& entry : units) {
+    Unit& unit = entry.second;
     UnitRecord& r = unit.record;
     if (const auto merged = std::find(unit.merged_jobs.begin(), unit.merged_jobs.end(), event.job);
         merged != unit.merged_jobs.end()) {
       unit.merged_jobs.erase(merged);
-      return finish(event.job, id, JobResult::Canceled);
+      return finish(event.job, r.unit, JobResult::Canceled);
     }
     if (event.job == no_job || event.job == unasked_job || r.job != event.job) continue;
     return change(unit, [&] {
@@ -737,7 +738,10 @@ void Engine::State::shut_down(base::Instant began) {
       }
     });
   }
-  for (auto& [id, unit] : units) change(unit, [&] { hasten(turn_of(unit)); });
+  for (auto& entry : units) {
+    Unit& unit = entry.second;
+    change(unit, [&] { hasten(turn_of(unit)); });
+  }
 }
 
 void Engine::State::handle(const UnitRestored& event) {
