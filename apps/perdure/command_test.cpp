@@ -659,6 +659,48 @@ TEST_F(RunTest, TheKeeperGetsItsDescriptorsAndArguments) {
   EXPECT_THAT(process.output(), HasSubstr("[]\n"));
 }
 
+TEST_F(RunTest, WithoutAUnitItTakesOverNothingThatSystemdManages) {
+  for (const char* name : {"perdure-keeper", "perdure-executor", "perdure-manager"}) program(name, "echo started \"$@\"\n");
+  std::vector<std::string> words = command({});
+  const auto nothing = perdure::testing::run(words, options());
+  EXPECT_EQ(nothing.status, ExitStatus::exited(1));
+  EXPECT_THAT(nothing.output, HasSubstr("; nothing was started\n"));
+  EXPECT_FALSE(perdure::testing::read_file(directory / "run/lock")) << "it was refused after something was done";
+
+  // As on a machine where systemd runs; elsewhere the directory is not touched.
+  const std::vector<std::string> with_systemd{"/usr/bin/unshare",
+                                              "--mount",
+                                              "/bin/sh",
+                                              "-c",
+                                              "mount -t tmpfs run /run && mkdir -p /run/systemd/system && exec \"$@\"",
+                                              "sh"};
+  const auto run_there = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = with_systemd;
+    const std::vector<std::string> run = command(more);
+    all.insert(all.end(), run.begin(), run.end());
+    return perdure::testing::run(std::move(all), options());
+  };
+  std::vector<std::string> trial = with_systemd;
+  trial.emplace_back("/bin/true");
+  if (!perdure::testing::run(trial).status.success()) GTEST_SKIP() << "no mount namespace can be made here";
+  const auto refused = run_there({});
+  EXPECT_EQ(refused.status, ExitStatus::exited(1));
+  EXPECT_EQ(refused.output,
+            "perdure: systemd manages this machine; name the units to run, or give --unit-path; nothing was started\n");
+  for (const std::vector<std::string>& words_for_it :
+       {std::vector<std::string>{"web"}, {"--unit-path=" + directory.path()}, {"--target=web"}, {"--", "true"}}) {
+    const auto accepted = run_there(words_for_it);
+    EXPECT_TRUE(accepted.status.success()) << accepted.output;
+    EXPECT_THAT(accepted.output, HasSubstr("started --runtime-dir=" + directory / "run"));
+  }
+  std::vector<std::string> first{"/usr/bin/unshare", "--mount", "--pid", "--fork"};
+  first.insert(first.end(), with_systemd.begin() + 2, with_systemd.end());
+  words = command({});
+  first.insert(first.end(), words.begin(), words.end());
+  const auto as_process_1 = perdure::testing::run(first, options());
+  EXPECT_THAT(as_process_1.output, HasSubstr("started --runtime-dir=")) << "process 1 starts what /etc enables";
+}
+
 TEST_F(RunTest, ACommandIsRunAsAUnitThatIsWrittenForIt) {
   program("perdure-keeper", "echo \"$@\"\n");
   program("perdure-executor", "");

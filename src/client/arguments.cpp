@@ -12,6 +12,7 @@
 
 #include "base/text.hpp"
 #include "client/command_table.hpp"
+#include "client/moment.hpp"
 
 namespace perdure::client {
 namespace {
@@ -175,6 +176,17 @@ class Parsing {
     return {};
   }
 
+  Result<void> take_stop_timeout(std::string_view text) {
+    if (text == "infinity") {
+      arguments_.stop_timeout = text;
+      return {};
+    }
+    const Result<std::int64_t> us = parse_span(text);
+    if (!us) return wrong(fmt::format("--stop-timeout: {}, or \"infinity\"", us.error().message()));
+    arguments_.stop_timeout = std::to_string(*us);
+    return {};
+  }
+
   Result<void> take_boot(const char* text) {
     if (text == nullptr && is_journalctl() && optind < count_ && std::string_view{words_[optind]} == "0")
       text = words_[optind++];
@@ -213,6 +225,7 @@ class Parsing {
       case console_option: return choose(arguments_.console.emplace(), row.name, text, {"prefix", "json", "off"});
       case syslog_option: return take_syslog(text);
       case isolation_option: return choose(arguments_.isolation.emplace(), row.name, text, {"as-systemd", "strict"});
+      case stop_timeout_option: return take_stop_timeout(text);
       case pass_env_option: arguments_.pass_env.emplace_back(text == nullptr ? "*" : text); break;
       case job_mode_option: {
         std::string mode;

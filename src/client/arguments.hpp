@@ -66,7 +66,8 @@ struct Arguments {
   Scope scope = Scope::Usual;
 
   std::optional<std::string> console{}, syslog{}, isolation{};  ///< run; checked
-  std::vector<std::string> pass_env{};                ///< run: patterns of names
+  std::optional<std::string> stop_timeout{};                    ///< run: microseconds, or "infinity"
+  std::vector<std::string> pass_env{};                          ///< run: patterns of names
 
   std::vector<std::string> properties{};   ///< -p of others than logs, split at commas
   std::vector<std::string> states{};       ///< --state, split at commas

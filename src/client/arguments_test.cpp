@@ -88,6 +88,8 @@ TEST(Arguments, WhatIsWrongIsNamedAndWhatWasMeantIsGuessed) {
   EXPECT_EQ(refusal({"logs", "-b-1"}), "only this boot is known: -b, and not \"-1\"" + advice);
   EXPECT_EQ(refusal({"run", "--syslog=log"}), "--syslog wants auto, off or an absolute path, not \"log\"" + advice);
   EXPECT_EQ(refusal({"run", "--console=loud"}), "--console wants one of prefix, json, off, not \"loud\"" + advice);
+  EXPECT_EQ(refusal({"run", "--stop-timeout=soon"}),
+            "--stop-timeout: \"soon\" is no time span; write \"10s\", \"1min 30s\" or \"500ms\", or \"infinity\"" + advice);
   EXPECT_EQ(refusal({"run", "--isolation="}), "--isolation wants one of as-systemd, strict, not \"\"" + advice);
   EXPECT_EQ(refusal({"run", "web", "--", "sleep", "1"}),
             "run takes units, or a command after \"--\", and not both" + advice);

@@ -57,6 +57,8 @@ constexpr std::array options{
     OptionRow{"syslog", syslog_option, "WHERE", "run: where services' syslog(3) is heard: auto, off or a path"},
     OptionRow{"pass-env", pass_env_option, "GLOB", "run: services get our variables; only those of such names (repeatable)",
               in_perdure, 0, true},
+    OptionRow{"stop-timeout", stop_timeout_option, "TIME",
+              "run: stopping everything takes this long at most, or \"infinity\"; 10s as process 1"},
     OptionRow{"isolation", isolation_option, "HOW", "run: as-systemd or strict: whether sandboxing may be incomplete"},
     OptionRow{"no-block", no_block_option, nullptr, "start, stop, restart, reload, exit: do not wait",
               in_perdure_and_systemctl},

@@ -71,6 +71,7 @@ enum Option : int {
   runtime_dir_option,
   state_option,
   state_dir_option,
+  stop_timeout_option,
   system_option,
   target_option,
   unit_path_option,

@@ -220,6 +220,12 @@ std::optional<std::int64_t> written_moment(std::string_view text, std::int64_t n
 
 }  // namespace
 
+Result<std::int64_t> parse_span(std::string_view text) {
+  const auto us = span_us(text);
+  if (us) return *us;
+  return Error{fmt::format("{} is no time span; write \"10s\", \"1min 30s\" or \"500ms\"", base::quote(text))};
+}
+
 Result<std::int64_t> parse_moment(std::string_view text, std::int64_t now_us) {
   const std::string_view trimmed = base::trim(text);
   for (const auto& moment : {named_moment(trimmed, now_us), unix_moment(trimmed), relative_moment(trimmed, now_us)}) {

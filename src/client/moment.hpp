@@ -1,4 +1,4 @@
-// parse_moment(): a point in time as systemd.time(7) writes it, for `logs --since` and `--until`.
+// parse_moment(): a point in time as systemd.time(7) writes it, for `logs --since` and `--until`. parse_span(): a time span.
 //
 //     2026-11-21 18:00:00.5     2026-11-21 18:00     2026-11-21     18:00     with " UTC", else local time; "T" for the space
 //     now     today     yesterday     tomorrow     @1763700010.25     -2h     +30s     1h 30min ago     5min left
@@ -14,6 +14,9 @@
 #include "perdure/result.hpp"
 
 namespace perdure::client {
+
+/// Microseconds, of a span as systemd.time(7) writes it: "1min 30s", "90" (seconds). On failure: one line that says what is wanted.
+Result<std::int64_t> parse_span(std::string_view text);
 
 /// Microseconds since 1970. On failure: one line that says what is wanted.
 Result<std::int64_t> parse_moment(std::string_view text, std::int64_t now_us);

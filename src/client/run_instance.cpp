@@ -248,6 +248,7 @@ Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const
   if (arguments.console) plan.options.push_back("--console=" + *arguments.console);
   if (arguments.syslog) plan.options.push_back("--syslog=" + *arguments.syslog);
   for (const std::string& pattern : arguments.pass_env) plan.options.push_back("--pass-env=" + pattern);
+  if (arguments.stop_timeout) plan.options.push_back("--stop-timeout=" + *arguments.stop_timeout);
   if (arguments.isolation) plan.options.push_back("--isolation=" + *arguments.isolation);
   if (arguments.has_command) {
     const char* const search_path = std::getenv("PATH");

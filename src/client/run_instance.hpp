@@ -4,8 +4,9 @@
 // programs, and replaces itself by the keeper, whose pid it thereby gives away: a lock belongs to the open file and goes along.
 // The keeper finds: 3 its own binary, 4 the executor's, 5 the manager's, 6 the instance's lock, 7 and 8 those of the state and log
 // directories, where these are directories of their own; nothing else above 2; 0–2 open.
-// Its arguments: "perdure-keeper", the options of the places, what was said of --console=, --pass-env= and --isolation=, "--", then
-// UNITs: names, or absolute paths of unit files. The unit of `run -- COMMAND` is written to RUNTIME/transient/NAME.service.
+// Its arguments: "perdure-keeper", the options of the places, what was said of --console=, --pass-env=, --stop-timeout= and
+// --isolation=, "--", then UNITs: names, or absolute paths of unit files. The unit of `run -- COMMAND` is written to
+// RUNTIME/transient/NAME.service.
 // Left out: everything about units. Requires one thread. Fork and signal safety: none.
 //
 //     return client::run_instance(*arguments, *places);      // comes back only where it failed

@@ -97,10 +97,19 @@ struct AnnounceIgnored {
 struct AnnounceCycle {
   std::vector<UnitId> units{};  ///< each comes after the next, the last one after the first
 };
-/// The instance is to end: an essential unit has ended, or a start limit with StartLimitAction= was hit. The stop of
-/// everything has begun, as after ShutdownRequested.
+/// For the log: in a stop of everything these units were not given the time that their settings allow, for the whole of it may not
+/// take that long (RecoveryCompleted::stop_within).
+struct AnnounceCutShort {
+  std::vector<UnitId> units{};
+};
+enum class EndCause : std::uint8_t {
+  Essential,         ///< an essential unit has ended, and no restart follows
+  StartLimitAction,  ///< a unit has hit its start limit, and says that this ends the instance
+};
+/// The instance is to end. The stop of everything has begun, as after ShutdownRequested.
 struct EndInstance {
   UnitId unit = no_unit;
+  EndCause cause = EndCause::Essential;
   Exit exit{};             ///< of its last main process; the code of the instance follows from it
   bool is_forced = false;  ///< StartLimitAction=exit-force: at once, without stopping anything
 };
@@ -109,7 +118,7 @@ struct AnnounceAllStopped {};
 
 using Action = std::variant<RecordUnit, SpawnProcess, CheckConditions, FindMain, TrackMain, SendSignal, KillRun, WatchRun,
                             ReleaseProcess, ReleaseRun, FinishJob, AnnounceState, AnnounceCycle, AnnounceIgnored,
-                            EndInstance, AnnounceAllStopped>;
+                            AnnounceCutShort, EndInstance, AnnounceAllStopped>;
 using ActionList = std::vector<Action>;
 
 }  // namespace perdure::core

@@ -81,7 +81,9 @@ struct Engine::State {
   bool is_shutting_down = false;
   bool was_told_to_stop = false;  ///< as opposed to what an essential unit's end means, which a recovery finds out by itself
   bool is_hurrying = false;
-  bool all_stopped = false;  ///< was announced
+  std::optional<base::Duration> stop_within{};
+  std::optional<StopLimit> limit{};  ///< of the stop of everything that goes on
+  bool all_stopped = false;          ///< was announced
 
   /// What a recovery told of a run that is in no record: its processes, with their ends.
   using Found = std::map<std::uint32_t, std::optional<ProcessExited>>;
@@ -122,7 +124,13 @@ struct Engine::State {
   Unit* find(UnitId unit);
   void ignore(UnitId unit, const char* rule);
   Turn turn_of(Unit& unit) {
-    return {.unit = unit, .now = now, .orders = orders, .is_hurrying = is_hurrying, .chance = chance_of(seed, unit.record)};
+    return {.unit = unit,
+            .now = now,
+            .orders = orders,
+            .is_hurrying = is_hurrying,
+            .limit = limit ? &*limit : nullptr,
+            .others_wait = limit && is_waited_for(unit),
+            .chance = chance_of(seed, unit.record)};
   }
   void give_turn(Trigger trigger, const Turn& turn);
   template <class Change>
@@ -144,9 +152,10 @@ struct Engine::State {
   void end_job(Unit& unit, JobResult result);
   [[nodiscard]] bool has_failed_requirement(const Unit& unit) const;
   void end_instance(const Unit& unit);
-  void shut_down();
+  void shut_down(base::Instant began);
   void finish(JobId job, UnitId unit, JobResult result);
   [[nodiscard]] bool is_in_order(const Unit& unit) const;
+  [[nodiscard]] bool is_waited_for(const Unit& unit) const;
   void wake_around(UnitId unit);
   void give_jobs_their_turns();
   void hand_out(ActionList& actions);
@@ -287,10 +296,12 @@ bool Engine::State::has_failed_requirement(const Unit& unit) const {
 
 void Engine::State::end_instance(const Unit& unit) {
   if (is_shutting_down) return;
-  const bool is_forced =
-      unit.record.result == ServiceResult::StartLimitHit && unit.settings.start_limit_action == EmergencyAction::ExitForce;
-  orders.announcements.push_back(EndInstance{unit.record.unit, unit.record.last_exit, is_forced});
-  shut_down();
+  const EmergencyAction action =
+      unit.record.result == ServiceResult::StartLimitHit ? unit.settings.start_limit_action : EmergencyAction::None;
+  const EndCause cause = action == EmergencyAction::None ? EndCause::Essential : EndCause::StartLimitAction;
+  orders.announcements.push_back(
+      EndInstance{unit.record.unit, cause, unit.record.last_exit, action == EmergencyAction::ExitForce});
+  shut_down(now);
 }
 
 void Engine::State::give_turn(Trigger trigger, const Turn& turn) {
@@ -551,12 +562,13 @@ void Engine::State::install(Unit& unit, const JobRequested& job) {
 
 /// What has begun goes on; only nobody waits for it any more.
 void Engine::State::handle(const JobCanceled& event) {
-  for (auto& [id, unit] : units) {
+  for (auto& entry : units) {
+    Unit& unit = entry.second;
     UnitRecord& r = unit.record;
     if (const auto merged = std::find(unit.merged_jobs.begin(), unit.merged_jobs.end(), event.job);
         merged != unit.merged_jobs.end()) {
       unit.merged_jobs.erase(merged);
-      return finish(event.job, id, JobResult::Canceled);
+      return finish(event.job, r.unit, JobResult::Canceled);
     }
     if (event.job == no_job || event.job == unasked_job || r.job != event.job) continue;
     return change(unit, [&] {
@@ -595,6 +607,24 @@ bool Engine::State::is_in_order(const Unit& unit) const {
   if (std::any_of(conflicted.begin(), conflicted.end(), is_stopping)) return false;
   const auto predecessors = ordering.predecessors(id);
   return std::none_of(predecessors.begin(), predecessors.end(), has_job);
+}
+
+/// A service that is to be stopped comes before this unit, directly or with targets between them, and cannot go yet.
+bool Engine::State::is_waited_for(const Unit& unit) const {
+  std::set<UnitId> seen{unit.record.unit};
+  for (std::vector<UnitId> left{unit.record.unit}; !left.empty();) {
+    const UnitId id = left.back();
+    left.pop_back();
+    for (const UnitId predecessor : ordering.predecessors(id)) {
+      const auto found = units.find(predecessor);
+      const bool waits = found != units.end() && is_being_stopped(found->second.record) &&
+                         !ordering.are_in_circle(id, predecessor) && seen.insert(predecessor).second;
+      if (!waits) continue;
+      if (found->second.settings.kind == UnitKind::Service) return true;
+      left.push_back(predecessor);
+    }
+  }
+  return false;
 }
 
 void Engine::State::wake_around(UnitId unit) {
@@ -686,13 +716,16 @@ void Engine::State::handle(const FailureReset& event) {
   });
 }
 
-void Engine::State::handle(const ShutdownRequested&) {
+void Engine::State::handle(const ShutdownRequested& event) {
   is_hurrying = std::exchange(was_told_to_stop, true);
-  shut_down();
+  shut_down(event.began.value_or(now));
 }
 
-void Engine::State::shut_down() {
+void Engine::State::shut_down(base::Instant began) {
   is_shutting_down = true;
+  // The first of several requests counts.
+  if (stop_within && *stop_within <= base::Instant::max() - began && (!limit || began < limit->began))
+    limit = StopLimit{began, began + *stop_within / 10 * 9, began + *stop_within};
   follow_ups.clear();
   for (auto& entry : units) {
     Unit& unit = entry.second;
@@ -703,11 +736,11 @@ void Engine::State::shut_down() {
         end_job(unit, JobResult::Canceled);
         r.job_type = JobType::Start;
       }
-      const bool is_in_grace = r.state == ServiceState::StopSigterm || r.state == ServiceState::FinalSigterm ||
-                               r.state == ServiceState::StopWatchdog || r.state == ServiceState::Stop ||
-                               r.state == ServiceState::StopPost;
-      if (is_hurrying && is_in_grace && (r.deadline == base::Instant{} || r.deadline > now)) r.deadline = now;
     });
+  }
+  for (auto& entry : units) {
+    Unit& unit = entry.second;
+    change(unit, [&] { hasten(turn_of(unit)); });
   }
 }
 
@@ -730,6 +763,7 @@ void Engine::State::handle(const RecoveryCompleted& event) {
   if (!is_recovering) return ignore(no_unit, not_in_recovery);
   is_recovering = false;
   seed = event.seed;
+  stop_within = event.stop_within;
   take_over_unrecorded();
   for (auto& [id, unit] : units) give_turn(Trigger::Recovered, turn_of(unit));
   // It was ordered, and nobody knows whether that was carried out.
@@ -751,6 +785,7 @@ void Engine::State::hand_out(ActionList& actions) {
     actions.insert(actions.end(), list->begin(), list->end());
     base::clear_burst(*list);
   }
+  if (!orders.cut_short.empty()) actions.emplace_back(AnnounceCutShort{std::exchange(orders.cut_short, {})});
   // A stop whose waiting is over, because its unit does not go, may still lead to ExecStopPost=.
   const auto has_command = [](const auto& entry) {
     return entry.second.record.state == ServiceState::Stop || entry.second.record.state == ServiceState::StopPost;

@@ -30,7 +30,8 @@ struct UnitRestored {
 };
 /// All that was known has been told. Told at the first start too; until then no deadline passes and no job is carried out.
 struct RecoveryCompleted {
-  std::uint64_t seed = 0;  ///< chance, for the jitter of growing pauses
+  std::uint64_t seed = 0;                       ///< chance, for the jitter of growing pauses
+  std::optional<base::Duration> stop_within{};  ///< how long a stop of everything may take; none: as long as the units may
 };
 
 using Event = std::variant<UnitLoaded, JobRequested, JobsRequested, JobCanceled, ConditionsChecked, ProcessStarted,

@@ -134,8 +134,10 @@ struct RunEmptied {
 /// Time has come for next_deadline(); carries nothing because `now` does.
 struct DeadlinePassed {};
 /// Everything is to stop, and no job is taken any more. A second one shortens every grace period to nothing. It is in no record:
-/// told before a death of the manager, it must be told again after RecoveryCompleted.
-struct ShutdownRequested {};
+/// told before a death of the manager, it must be told again after RecoveryCompleted, with the instant of the first time.
+struct ShutdownRequested {
+  std::optional<base::Instant> began{};  ///< none: now
+};
 /// reset-failed: forgets a failure and the start limit's count.
 struct FailureReset {
   UnitId unit = no_unit;

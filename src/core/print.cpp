@@ -118,10 +118,16 @@ struct EventText {
     return "RunEmptied " + (e.spawn == 0 ? run_text(e.run, names) : key_text({e.run.unit, e.run.run, e.spawn}, names));
   }
   std::string operator()(const DeadlinePassed&) const { return "DeadlinePassed"; }
-  std::string operator()(const ShutdownRequested&) const { return "ShutdownRequested"; }
+  std::string operator()(const ShutdownRequested& e) const {
+    return e.began ? fmt::format("ShutdownRequested since-ms={}", milliseconds(e.began->time_since_epoch()))
+                   : "ShutdownRequested";
+  }
   std::string operator()(const FailureReset& e) const { return "FailureReset " + unit_text(e.unit, names); }
   std::string operator()(const UnitRestored& e) const { return "UnitRestored " + to_text(e.record, names); }
-  std::string operator()(const RecoveryCompleted&) const { return "RecoveryCompleted"; }
+  std::string operator()(const RecoveryCompleted& e) const {
+    return e.stop_within ? fmt::format("RecoveryCompleted stop-within-ms={}", milliseconds(*e.stop_within))
+                         : "RecoveryCompleted";
+  }
 };
 
 struct ActionText {
@@ -156,8 +162,15 @@ struct ActionText {
     for (const UnitId unit : a.units) text += ' ' + unit_text(unit, names);
     return text;
   }
+  std::string operator()(const AnnounceCutShort& a) const {
+    std::string text = "AnnounceCutShort";
+    for (const UnitId unit : a.units) text += ' ' + unit_text(unit, names);
+    return text;
+  }
   std::string operator()(const EndInstance& a) const {
-    return fmt::format("EndInstance {} {}{}", unit_text(a.unit, names), to_text(a.exit), a.is_forced ? " at once" : "");
+    return fmt::format("EndInstance {} {} {}{}", unit_text(a.unit, names),
+                       a.cause == EndCause::Essential ? "essential" : "start-limit-action", to_text(a.exit),
+                       a.is_forced ? " at once" : "");
   }
   std::string operator()(const AnnounceIgnored& a) const {
     return fmt::format("AnnounceIgnored {}: {}", unit_text(a.unit, names), a.rule);
@@ -309,6 +322,16 @@ std::optional<Event> parse_event(std::string_view text, const UnitNames& names) 
     if (what == "ShutdownRequested") return ShutdownRequested{};
     if (what == "RecoveryCompleted") return RecoveryCompleted{};
     return std::nullopt;
+  }
+  if (what == "ShutdownRequested" || what == "RecoveryCompleted") {
+    std::string_view word = rest[0];
+    const bool is_shutdown = what == "ShutdownRequested";
+    const bool is_known = base::remove_prefix(word, is_shutdown ? "since-ms=" : "stop-within-ms=");
+    const auto number = base::parse_number<std::int64_t>(word);
+    if (!is_known || !number || rest.size() != 1) return std::nullopt;
+    const std::chrono::milliseconds span{*number};
+    if (is_shutdown) return ShutdownRequested{.began = base::Instant{span}};
+    return RecoveryCompleted{.stop_within = span};
   }
   if (what == "FailureReset") {
     const auto unit = unit_named(rest[0], names);

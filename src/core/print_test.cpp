@@ -38,8 +38,10 @@ TEST(Print, EventsReadBackWhatTheyPrint) {
       Notified{.run = {1, 2}, .watchdog = 1500ms, .extend_timeout = 2s},
       DeadlinePassed{},
       ShutdownRequested{},
+      ShutdownRequested{.began = base::Instant{} + 1500ms},
       FailureReset{1},
       RecoveryCompleted{},
+      RecoveryCompleted{.stop_within = 10s},
   };
   std::set<std::string> texts;
   for (const Event& event : events) {
@@ -106,7 +108,11 @@ TEST(Print, ActionsNameWhatTheyAreAbout) {
             "SpawnProcess web/3/2 start-pre command=1");
   EXPECT_EQ(to_text(Action{SpawnProcess{{1, 3, 2}, CommandPhase::Start, 0, false}}, names), "SpawnProcess web/3/2 start");
   EXPECT_EQ(to_text(Action{AnnounceCycle{{1, 2}}}, names), "AnnounceCycle web db.service");
-  EXPECT_EQ(to_text(Action{EndInstance{1, {ExitKind::Exited, 3}, true}}, names), "EndInstance web exited 3 at once");
+  EXPECT_EQ(to_text(Action{AnnounceCutShort{{2, 1}}}, names), "AnnounceCutShort db.service web");
+  EXPECT_EQ(to_text(Action{EndInstance{1, EndCause::Essential, {ExitKind::Exited, 3}}}, names),
+            "EndInstance web essential exited 3");
+  EXPECT_EQ(to_text(Action{EndInstance{1, EndCause::StartLimitAction, {ExitKind::Exited, 3}, true}}, names),
+            "EndInstance web start-limit-action exited 3 at once");
 }
 
 TEST(Print, ARecordShowsWhatDiffersFromAUnitThatWasNeverStarted) {

@@ -42,7 +42,26 @@ void disarm(Turn& t) { record(t).deadline = base::Instant{}; }
 void arm_sooner(Turn& t, base::Instant instant) {
   if (base::Instant& deadline = record(t).deadline; deadline == base::Instant{} || instant < deadline) deadline = instant;
 }
-void arm_grace(Turn& t) { arm(t, t.is_hurrying ? base::Duration::zero() : settings(t).timeout_stop); }
+/// Under a limit: until when this unit may go on. Whoever is waited for leaves the others a third of the time, so that they hear of
+/// the end as well before they are killed.
+base::Instant latest_grace(const Turn& t) {
+  const base::Instant last = t.limit->grace_end;
+  const base::Instant since = std::max(record(t).state_since, t.limit->began);
+  return t.others_wait && since < last ? since + (last - since) / 3 * 2 : last;
+}
+base::Instant limited(const Turn& t, base::Instant deadline) {
+  if (t.limit == nullptr) return deadline;
+  const base::Instant latest = latest_grace(t);
+  return deadline == base::Instant{} ? latest : std::min(deadline, latest);
+}
+void arm_grace(Turn& t, std::optional<base::Duration> own) {
+  record(t).deadline = limited(t, later(t.now, t.is_hurrying ? base::Duration::zero() : own));
+}
+void arm_grace(Turn& t) { arm_grace(t, settings(t).timeout_stop); }
+void arm_kill(Turn& t) {
+  arm(t, kill_patience);
+  if (t.limit != nullptr) arm_sooner(t, std::max(t.limit->end, t.now + last_kill_patience));
+}
 void feed_watchdog(Turn& t) {
   const base::Duration span = record(t).watchdog_span;
   record(t).watchdog = span > base::Duration::zero() ? later(t.now, span) : base::Instant{};
@@ -145,9 +164,15 @@ std::optional<base::Duration> patience(const Turn& t) {
     default: return settings(t).timeout_start;
   }
 }
+/// For one command of the phase that the unit is in.
+void arm_command(Turn& t, base::Instant since) {
+  const bool is_of_stop = record(t).state == ServiceState::Stop || record(t).state == ServiceState::StopPost;
+  const base::Instant deadline = later(since, patience(t));
+  record(t).deadline = is_of_stop ? limited(t, deadline) : deadline;
+}
 void enter_phase(Turn& t, ServiceState state, CommandPhase phase) {
   enter(t, state);
-  arm(t, patience(t));
+  arm_command(t, t.now);
   order_control(t, phase, 0);
 }
 
@@ -318,7 +343,7 @@ void kill_run(Turn& t) {
 void enter_sigkill(Turn& t) {
   kill_run(t);
   enter(t, is_final(record(t).state) ? ServiceState::FinalSigkill : ServiceState::StopSigkill);
-  arm(t, kill_patience);
+  arm_kill(t);
 }
 
 /// What KillMode= says of processes that are there. Nothing where none was seen yet: ProcessStarted makes up for it.
@@ -367,8 +392,7 @@ void signal_rest(Turn& t, ServiceState state) {
     return enter_sigkill(t);
   }
   send_stop_signal(t, stop_signal(t));
-  if (state == ServiceState::StopWatchdog) arm(t, t.is_hurrying ? base::Duration::zero() : s.timeout_abort);
-  else arm_grace(t);
+  arm_grace(t, state == ServiceState::StopWatchdog ? s.timeout_abort : s.timeout_stop);
   if (is_over(t)) watch(t);
 }
 
@@ -703,7 +727,7 @@ Rule control_started(Turn& t) {
   if (is_ending(r.state)) {
     end_late(t);
   } else {
-    r.deadline = later(r.state_since, patience(t));
+    arm_command(t, r.state_since);
   }
   return done;
 }
@@ -761,7 +785,7 @@ void after_command(Turn& t, ServiceResult result) {
   const bool is_in_vain =
       r.state == ServiceState::Reload && (r.result != ServiceResult::Success || !has_job(t, JobType::Reload));
   if (is_good && !is_in_vain && r.phase != CommandPhase::Start && r.command + 1 < commands(t, r.phase).count) {
-    arm(t, patience(t));
+    arm_command(t, t.now);
     return order_control(t, r.phase, static_cast<std::uint8_t>(r.command + 1));
   }
   switch (r.state) {
@@ -857,7 +881,7 @@ Rule notified(Turn& t) {
 Rule notified_ending(Turn& t) {
   UnitRecord& r = record(t);
   if (t.message->extend_timeout && r.deadline != base::Instant{} && !t.is_hurrying)
-    r.deadline = std::max(r.deadline, later(t.now, t.message->extend_timeout));
+    r.deadline = std::max(r.deadline, limited(t, later(t.now, t.message->extend_timeout)));
   return done;
 }
 
@@ -966,15 +990,27 @@ Rule deadline_in_reload(Turn& t) {
   end_reload(t, JobResult::Timeout);
   return done;
 }
+/// It would have had more time, were it not for the limit. Told once: before its time-out is noted.
+void note_cut_short(Turn& t) {
+  const UnitRecord& r = record(t);
+  if (t.limit == nullptr || t.is_hurrying || r.result == ServiceResult::Timeout || t.now < latest_grace(t)) return;
+  const ServiceSettings& s = settings(t);
+  const bool is_abort = r.state == ServiceState::StopWatchdog;
+  const base::Instant own = later(r.state_since, is_abort ? s.timeout_abort : s.timeout_stop);
+  if (own == base::Instant{} || own > t.now) t.orders.cut_short.push_back(r.unit);
+}
 Rule deadline_in_stop(Turn& t) {
   UnitRecord& r = record(t);
-  const base::Instant given_up = later(r.state_since, settings(t).timeout_stop);
+  const base::Instant given_up = limited(t, later(r.state_since, settings(t).timeout_stop));
   if (r.retry_spawn && (given_up == base::Instant{} || given_up > t.now)) {
     order_again(t);
     r.deadline = given_up;
     return done;
   }
-  if (!is_settling(t)) note_result(t, r.retry_spawn ? ServiceResult::Resources : ServiceResult::Timeout);
+  if (!is_settling(t)) {
+    note_cut_short(t);
+    note_result(t, r.retry_spawn ? ServiceResult::Resources : ServiceResult::Timeout);
+  }
   return end_leftovers(t);
 }
 
@@ -983,7 +1019,10 @@ Rule grace_is_over(Turn& t) {
   const UnitRecord& r = record(t);
   // Under KillMode=mixed, the end of the main process is when the others are killed: that is no timeout.
   const bool is_timeout = !(s.kill_mode == KillMode::Mixed && is_over(t) && r.state != ServiceState::StopWatchdog);
-  if (is_timeout) note_result(t, ServiceResult::Timeout);
+  if (is_timeout) {
+    note_cut_short(t);
+    note_result(t, ServiceResult::Timeout);
+  }
   const bool is_on_its_way = is_main_pending(t) || is_control_pending(t);
   const bool is_left_alone = s.kill_mode == KillMode::None;
   if ((!is_timeout && !s.send_sigkill) || (is_left_alone && !is_on_its_way)) {
@@ -996,14 +1035,14 @@ Rule grace_is_over(Turn& t) {
   }
   // It stays here until it ends by itself: a second instance beside it is worse than none.
   finish_job(t, JobResult::Timeout);
-  arm(t, kill_patience);
+  arm_kill(t);
   return done;
 }
 Rule still_there(Turn& t) {
   note_result(t, ServiceResult::Timeout);
   finish_job(t, JobResult::Timeout);
   kill_run(t);
-  arm(t, kill_patience);
+  arm_kill(t);
   return done;
 }
 /// A start that was asked for meanwhile ends with this one; it makes neither the pause shorter nor the next one.
@@ -1240,6 +1279,25 @@ const char* take_turn(Trigger trigger, Turn turn) {
   if (trigger < Trigger::ControlStarted) return go(by_main_process[state][column(Trigger::MainStarted)]);
   if (trigger < Trigger::MainFound) return go(by_control_process[state][column(Trigger::ControlStarted)]);
   return go(by_messages[state][column(Trigger::MainFound)]);
+}
+
+void hasten(Turn turn) {
+  UnitRecord& r = turn.unit.record;
+  switch (r.state) {
+    case ServiceState::Stop:
+    case ServiceState::StopPost:
+    case ServiceState::StopWatchdog:
+    case ServiceState::StopSigterm:
+    case ServiceState::FinalSigterm:
+      if (turn.is_hurrying) arm_sooner(turn, turn.now);
+      else r.deadline = limited(turn, r.deadline);
+      return;
+    case ServiceState::StopSigkill:
+    case ServiceState::FinalSigkill:
+      if (turn.limit != nullptr) arm_sooner(turn, std::max(turn.limit->end, turn.now + last_kill_patience));
+      return;
+    default: return;
+  }
 }
 
 bool is_being_stopped(const UnitRecord& record) noexcept {

@@ -24,6 +24,8 @@ namespace perdure::core {
 inline constexpr base::Duration leftover_patience = std::chrono::milliseconds{10};
 /// After SIGKILL: how long until what does not go is called stuck, and killed once more.
 inline constexpr base::Duration kill_patience = std::chrono::seconds{10};
+/// The same after SIGKILL where a stop of everything has no time left.
+inline constexpr base::Duration last_kill_patience = std::chrono::milliseconds{100};
 /// Between a start that failed for want of resources and the next attempt.
 inline constexpr base::Duration spawn_retry_pause = std::chrono::milliseconds{250};
 /// The shortest time between a start whose set-up failed (no such program, no right to it) and the next automatic one.
@@ -58,6 +60,14 @@ struct Orders {
   ActionList answers{};
   ActionList releases{};
   ActionList announcements{};
+  std::vector<UnitId> cut_short{};  ///< AnnounceCutShort
+};
+
+/// When a stop of everything must be through.
+struct StopLimit {
+  base::Instant began{};
+  base::Instant grace_end{};  ///< what is left then is killed
+  base::Instant end{};
 };
 
 enum class Trigger : std::uint8_t {
@@ -88,6 +98,8 @@ struct Turn {
   Orders& orders;
   bool in_order = true;      ///< no other unit's job has to end before that of this one begins
   bool is_hurrying = false;  ///< grace periods are nothing
+  const StopLimit* limit = nullptr;
+  bool others_wait = false;  ///< with their own stop for the end of this unit; only told where there is a limit
   double chance = 0;         ///< 0 … 1, for the jitter of a growing pause
   Exit exit{};
   bool setup_failed = false;
@@ -98,6 +110,9 @@ struct Turn {
 
 /// Total: every trigger is answered in every state. Returns the rule by which it was ignored, or nullptr.
 const char* take_turn(Trigger trigger, Turn turn);
+
+/// Everything is to stop, or to do so faster: what ends already gets no more time than is left.
+void hasten(Turn turn);
 
 /// A job is in flight that stops the unit and has not done so yet; starting may follow.
 [[nodiscard]] bool is_being_stopped(const UnitRecord& record) noexcept;

@@ -87,7 +87,7 @@ struct InstanceRequest {
   KillWhom whom = KillWhom::All;
   bool is_reverse = false;
   bool wants_all = false;
-  int code = 0;
+  std::optional<int> code{};
 
   static Result<InstanceRequest, Fault> parse(const Request& request);
 };

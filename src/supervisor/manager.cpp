@@ -23,6 +23,7 @@
 #include "base/hash.hpp"
 #include "os/clock.hpp"
 #include "os/system.hpp"
+#include "perdure/exit_code.hpp"
 #include "supervisor/failure_text.hpp"
 #include "supervisor/manager_tokens.hpp"
 #include "supervisor/program_text.hpp"
@@ -46,6 +47,8 @@ constexpr std::size_t deferred_max = 16;
 /// How long an instance that ends waits for a log that takes nothing.
 constexpr base::Duration last_output_within = std::chrono::seconds{2};
 constexpr int last_output_pause_ms = 50;
+/// The same for who reads its standard output.
+constexpr std::chrono::milliseconds last_shown_within{200};
 
 }  // namespace
 
@@ -61,7 +64,10 @@ int Manager::run() {
   answers_.clear();
   take_syslog();
   drain_last_output();
-  console_.flush();
+  show_last_output();
+  if (const std::uint64_t unshown = console_.unshown(); unshown > 0)
+    say(std::to_string(unshown) +
+        " lines of services' output are not shown on standard output: nobody read fast enough; the log has them");
   tracking_.close_down();
   for (const std::string& file : {options_.runtime_dir + "/control.sock", notify_path(), options_.state_dir + "/journal",
                                   options_.state_dir + "/units"})
@@ -70,10 +76,10 @@ int Manager::run() {
   flush_said();
   keeper::Request request;
   request.operation = keeper::Operation::Finish;
-  request.number = exit_code_;
+  request.number = stop_.code().value_or(perdure::exit_ok);
   keeper_.send(request);
   keeper_.flush();
-  return exit_code_;
+  return request.number;
 }
 
 /// What services wrote before they ended waits in their pipes as long as the log takes nothing; here is the last chance for it.
@@ -99,6 +105,15 @@ void Manager::drain_last_output() {
     }
     if (bytes > 0)
       say(unit->name + ": the last " + std::to_string(bytes) + " bytes of its output could not be recorded and are lost");
+  }
+}
+
+/// For whoever reads the console and is only a little behind.
+void Manager::show_last_output() {
+  const base::Instant give_up = os::monotonic_now() + last_shown_within;
+  for (console_.flush(); console_.is_waiting() && os::monotonic_now() < give_up; console_.flush()) {
+    pollfd polled{console_.fd(), POLLOUT, 0};
+    sys::poll(&polled, 1, static_cast<int>(last_shown_within.count()));
   }
 }
 
@@ -504,7 +519,7 @@ void Manager::become_keeper() {
   if (syslog_) park_here(syslog_label, syslog_.get());
   if (syslog_pipe_) park_here(syslog_pipe_label, syslog_pipe_.get());
   if (crashes_.fd() >= 0) park_here(crashes_label, crashes_.fd());
-  if (is_shutting_down_) park_here(stopping_label, specs_->fd());
+  if (is_shutting_down_) park_here(stopping_label, stop_.fd() >= 0 ? stop_.fd() : specs_->fd());
   if (tracking_.enters_by_procs()) park_here(by_procs_label, specs_->fd());
   for (const auto& [label, lock] : locks_) park_here(label, lock.get());
   sign_locks();

@@ -39,6 +39,7 @@
 #include "supervisor/message_socket.hpp"
 #include "supervisor/process_tracking.hpp"
 #include "supervisor/saved_units.hpp"
+#include "supervisor/stop_file.hpp"
 #include "supervisor/supervised_unit.hpp"
 #include "supervisor/unit_files.hpp"
 #include "supervisor/verbs.hpp"
@@ -56,6 +57,8 @@ struct ManagerOptions {
   ConsoleFormat console = ConsoleFormat::Default;
   std::vector<std::string> pass_env{};  ///< patterns of names that services get from our environment
   unit::Isolation isolation = unit::Isolation::AsSystemd;
+  /// --stop-timeout=; not set: what is usual for our place. An inner none: infinity.
+  std::optional<std::optional<base::Duration>> stop_within{};
   std::span<char*> arguments{};  ///< as they came, for a keeper that has to be started again
 };
 
@@ -72,8 +75,8 @@ inline constexpr const char* units_label = "units";
 inline constexpr const char* notify_label = "notify";            ///< the socket that services send READY=1 to
 inline constexpr const char* syslog_label = "syslog";            ///< the socket of syslog(3)
 inline constexpr const char* syslog_pipe_label = "syslog-pipe";  ///< what nobody of ours has said, on its way to the log
-inline constexpr const char* stopping_label = "stopping";  ///< any descriptor: everything is to stop, whoever is manager
-inline constexpr const char* crashes_label = "crashes";    ///< what is in hand, and was at crashes: CrashFile
+inline constexpr const char* stopping_label = "stopping";        ///< everything is to stop, whoever is manager: StopFile
+inline constexpr const char* crashes_label = "crashes";          ///< what is in hand, and was at crashes: CrashFile
 inline constexpr const char* by_procs_label =
     "by-procs";  ///< any descriptor: children cannot be born into their cgroup here
 
@@ -142,6 +145,7 @@ class Manager : private InstanceView {
   void flush_said();
   void find_unanswered(const SupervisedUnit& unit, Run& run);
   void drain_last_output();
+  void show_last_output();
   void sign_locks() const;
   [[noreturn]] void become_keeper();
 
@@ -155,6 +159,7 @@ class Manager : private InstanceView {
   void release_process(const core::SpawnKey& key);
   static logbook::RunIdentity identity_of(const Run& run);
   void announce(const core::AnnounceCycle& cycle);
+  void announce(const core::AnnounceCutShort& cut);
 
   // manager_services.cpp: what services of the richer types need
   Result<const Launch*> launch_for(SupervisedUnit& unit, Run& run, const core::SpawnProcess& order, Launch& fresh,
@@ -172,6 +177,8 @@ class Manager : private InstanceView {
   bool take_candidate(SupervisedUnit& unit, Run& run, pid_t pid);
   void track_main(const core::SpawnKey& key);
   void end_instance(const core::EndInstance& order);
+  void note_stop();
+  [[nodiscard]] std::optional<base::Duration> stop_within() const;
   void send_signal(const core::SendSignal& order);
   void kill_run(const core::RunKey& key);
   void watch(const core::RunKey& key);
@@ -295,8 +302,9 @@ class Manager : private InstanceView {
   std::vector<core::RunKey> deferred_{};  ///< runs whose release waits for the keeper's answer to a start
   UniqueFd messages_{};                   ///< where say() goes without waiting; none: to stderr itself
   std::uint32_t signals_taken_ = 0;       ///< the number of the last Signalled that was acted on
-  int exit_code_ = 0;                     ///< of the instance
+  StopFile stop_{};                       ///< of the stop of everything, where there is one
   bool is_shutting_down_ = false;
+  bool inherits_stop_ = false;  ///< it was begun under a former manager
   bool finished_ = false;
 };
 

@@ -95,6 +95,7 @@ void Manager::carry_out(const core::Action& action) {
                  [this](const core::AnnounceState& change) { announce(change); },
                  [this](const core::AnnounceCycle& cycle) { announce(cycle); },
                  [](const core::AnnounceIgnored&) {},  // counted by the core
+                 [this](const core::AnnounceCutShort& cut) { announce(cut); },
                  [this](const core::EndInstance& order) { end_instance(order); },
                  [this](const core::AnnounceAllStopped&) { finished_ = true; },
              },

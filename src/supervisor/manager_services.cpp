@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include <fmt/format.h>
 
 #include "base/text.hpp"
 #include "core/print.hpp"
@@ -34,6 +35,11 @@ constexpr base::Duration last_main_pause = std::chrono::milliseconds{100};
 /// After so many looks (6 s) nobody is in a hurry any more.
 constexpr std::uint8_t quick_looks_max = 64;
 constexpr base::Duration slow_main_pause = std::chrono::seconds{1};
+/// What container managers allow between SIGTERM and SIGKILL where they are not told otherwise.
+constexpr base::Duration process_1_stop_within = std::chrono::seconds{10};
+/// Of the instance, where an essential process was killed by a signal (as a shell has it), or nobody saw how it ended.
+constexpr int signal_exit_code = 128;
+constexpr int unknown_exit_code = 255;
 
 const std::vector<unit::ExecCommand>& commands_of(const unit::ServiceSpec& service, core::CommandPhase phase) {
   switch (phase) {
@@ -243,17 +249,48 @@ void Manager::track_main(const core::SpawnKey& key) {
 // ---- the end of the instance
 
 void Manager::end_instance(const core::EndInstance& order) {
-  const SupervisedUnit* const unit = find(order.unit);
-  const core::Exit& exit = order.exit;
-  exit_code_ = exit.kind == core::ExitKind::Exited    ? exit.status
-               : exit.kind == core::ExitKind::Unknown ? 255
-                                                      : 128 + exit.status;
-  if (unit != nullptr)
-    say(unit->name + " has ended (" + core::to_text(exit) + ") and is essential: the instance ends with " +
-        std::to_string(exit_code_));
-  if (!is_shutting_down_) park(stopping_label, specs_->fd());
-  is_shutting_down_ = true;
   if (order.is_forced) finished_ = true;
+  // What a stop has ended already may be essential, and what was said to end with stands.
+  if (inherits_stop_ || stop_.code()) return;
+  note_stop();
+  const core::Exit& exit = order.exit;
+  const int code = exit.kind == core::ExitKind::Exited    ? exit.status
+                   : exit.kind == core::ExitKind::Unknown ? unknown_exit_code
+                                                          : signal_exit_code + exit.status;
+  stop_.set_code(code);
+  const SupervisedUnit* const unit = find(order.unit);
+  const bool is_essential = order.cause == core::EndCause::Essential;
+  say((unit == nullptr ? std::string{"a unit"} : unit->name) +
+      (is_essential ? " has ended (" + core::to_text(exit) + ") and is essential: the instance ends with "
+                    : " was started too often (it ended last: " + core::to_text(exit) +
+                          ") and StartLimitAction= says what then: the instance ends" +
+                          (order.is_forced ? " at once, with " : ", with ")) +
+      std::to_string(code));
+}
+
+/// Parked before anything is stopped: whoever is manager then goes on with it.
+void Manager::note_stop() {
+  if (std::exchange(is_shutting_down_, true)) return;
+  stop_ = StopFile::create(now_);
+  park(stopping_label, stop_.fd() >= 0 ? stop_.fd() : specs_->fd());
+}
+
+std::optional<base::Duration> Manager::stop_within() const {
+  if (options_.stop_within) return *options_.stop_within;
+  return keeper_pid_ == 1 ? std::optional{process_1_stop_within} : std::nullopt;
+}
+
+void Manager::announce(const core::AnnounceCutShort& cut) {
+  std::string names;
+  for (const core::UnitId id : cut.units) {
+    const SupervisedUnit* const unit = find(id);
+    names += (names.empty() ? "" : ", ") + (unit == nullptr ? std::string{"?"} : unit->name);
+  }
+  const auto within = std::chrono::duration<double>{stop_within().value_or(base::Duration::zero())};
+  say(
+      fmt::format("cut short: {}: TimeoutStopSec= allows more time, but stopping everything may take {:g} s in all; "
+                  "--stop-timeout= sets another time",
+                  names, within.count()));
 }
 
 void Manager::announce(const core::AnnounceCycle& cycle) {

@@ -58,6 +58,16 @@ std::uint64_t hash_of(const std::vector<unit::UnitSource>& sources) {
 constexpr int birth_looks_max = 2000;
 constexpr int birth_look_pause_ms = 1;
 
+/// As the client has written it: "infinity", or microseconds.
+bool is_stop_timeout(std::string_view text) {
+  return text == "infinity" || base::parse_number<std::uint64_t>(text).has_value();
+}
+std::optional<base::Duration> stop_timeout(std::string_view text) {
+  if (text == "infinity") return std::nullopt;
+  constexpr std::uint64_t most = std::chrono::duration_cast<std::chrono::microseconds>(unit::span_max).count();
+  return std::chrono::microseconds{std::min(base::parse_number<std::uint64_t>(text).value_or(most), most)};
+}
+
 std::string first_line(const char* path) {
   std::string text = os::read_file(path, 4096).value_or(std::string{});
   return text.substr(0, text.find('\n'));
@@ -238,6 +248,8 @@ Result<ManagerOptions> parse_manager_arguments(int count, char** arguments) {
       options.pass_env.push_back(std::move(value));
     } else if (value_of("--syslog=", value) && (value == "auto" || value == "off" || value.starts_with('/'))) {
       options.syslog = value;
+    } else if (value_of("--stop-timeout=", value) && is_stop_timeout(value)) {
+      options.stop_within = stop_timeout(value);
     } else if (value_of("--isolation=", value) && (value == "strict" || value == "as-systemd")) {
       options.isolation = value == "strict" ? unit::Isolation::Strict : unit::Isolation::AsSystemd;
     } else if (value_of("--console=", value) && (value == "prefix" || value == "json" || value == "off")) {
@@ -266,8 +278,7 @@ Manager::Manager(ManagerOptions options, UniqueFd channel, loop::Poller poller)
       tracking_(ProcessTracking::open(
           {options_.cgroup_root, instance_name(options_.runtime_dir), options_.runtime_dir, keeper_pid_})),
       files_(unit_path_of(options_)),
-      console_(options_.console == ConsoleFormat::Default && keeper_pid_ == 1 ? ConsoleFormat::Prefix : options_.console,
-               STDOUT_FILENO),
+      console_(console_format(options_.console, keeper_pid_ == 1, STDOUT_FILENO), STDOUT_FILENO),
       started_(os::monotonic_now()) {}
 
 Manager::~Manager() = default;
@@ -536,7 +547,7 @@ Result<void> Manager::recover() {
   open_syslog(std::move(syslog), std::move(syslog_pipe));  // now that it is known who runs
   std::uint64_t seed = 0;
   static_cast<void>(sys::getrandom(&seed, sizeof seed, 0));
-  events_.emplace_back(core::RecoveryCompleted{seed});
+  events_.emplace_back(core::RecoveryCompleted{seed, stop_within()});
   if (!is_first_start_) remove_unknown_leaves();
   if (is_first_start_) {
     core::JobsRequested starts;
@@ -552,9 +563,10 @@ Result<void> Manager::recover() {
     say("the manager was started again (start " + std::to_string(keeper_facts_.manager_starts) + "); " +
         std::to_string(std::count_if(units_.begin(), units_.end(), is_alive)) + " services run on");
   }
-  if (parked.contains(stopping_label)) {  // a former manager was told to stop everything
-    is_shutting_down_ = has_stopping_parked_ = true;
-    events_.emplace_back(core::ShutdownRequested{});
+  if (const auto stop = parked.find(stopping_label); stop != parked.end()) {
+    stop_ = StopFile::adopt(std::move(stop->second));
+    is_shutting_down_ = has_stopping_parked_ = inherits_stop_ = true;
+    events_.emplace_back(core::ShutdownRequested{stop_.began()});
   }
   return {};
 }

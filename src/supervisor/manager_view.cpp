@@ -316,13 +316,13 @@ bool Manager::cancel(core::JobId job) {
 }
 
 void Manager::exit_with(int code) {
-  exit_code_ = code;
+  note_stop();
+  stop_.set_code(code);
   shut_down();
 }
 
 void Manager::shut_down() {
-  if (!is_shutting_down_) park(stopping_label, specs_->fd());
-  is_shutting_down_ = true;
+  note_stop();
   events_.emplace_back(core::ShutdownRequested{});
 }
 

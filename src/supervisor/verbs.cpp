@@ -377,7 +377,9 @@ void Verbs::handle(const Request& request, base::Instant now, Answers& answers) 
     case Verb::ShowEnvironment: return reply(show_environment(instance_));
     case Verb::Verify: return reply(verify(instance_, question->units));
     case Verb::DaemonReload: instance_.reload_files(); return reply(Reply::text(""));
-    case Verb::Exit: reply(Reply::text("stopping")); return instance_.exit_with(question->code);
+    case Verb::Exit:
+      reply(Reply::text("stopping"));
+      return question->code ? instance_.exit_with(*question->code) : instance_.shut_down();
     case Verb::Wait: return wait(*question, now, answers);
     case Verb::Shutdown: reply(Reply::text("stopping")); return instance_.shut_down();
   }

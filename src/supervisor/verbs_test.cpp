@@ -168,6 +168,12 @@ TEST_F(VerbsTest, TheInstanceAsAWholeIsAskedAndTold) {
   EXPECT_EQ(instance.exit_code(), 3);
 }
 
+TEST_F(VerbsTest, AnExitWithoutACodeLeavesTheOneThatIsKnown) {
+  EXPECT_TRUE(ask(R"({"verb":"exit"})").ok);
+  EXPECT_TRUE(instance.is_shut_down());
+  EXPECT_EQ(instance.exit_code(), std::nullopt);
+}
+
 TEST_F(VerbsTest, AStartThatAConditionLeftOutIsNoFailure) {
   send(R"({"verb":"start","units":["web.service"]})");
   finish(instance.jobs().back().id, JobResult::Skipped);

@@ -98,7 +98,7 @@ class FakeInstance : public InstanceView {
     KillWhom whom;
   };
   [[nodiscard]] const std::vector<Signal>& signals() const { return signals_; }
-  [[nodiscard]] int exit_code() const { return exit_code_; }
+  [[nodiscard]] std::optional<int> exit_code() const { return exit_code_; }
   [[nodiscard]] int reloads() const { return reloads_; }
   void add_text(const std::string& unit, UnitText text) { texts_[unit].push_back(std::move(text)); }
   void add_finding(Finding finding) { findings_.push_back(std::move(finding)); }
@@ -109,7 +109,7 @@ class FakeInstance : public InstanceView {
   std::vector<Finding> findings_{};
   std::vector<std::pair<std::string, std::string>> dependencies_{};
   std::vector<Signal> signals_{};
-  int exit_code_ = 0;
+  std::optional<int> exit_code_{};
   int reloads_ = 0;
   std::map<std::string, UnitStatus, std::less<>> units_{};
   InstanceFacts facts_{.version = "0.1.0", .keeper_pid = 11, .manager_pid = 12, .process_tracking = "cgroup v2"};

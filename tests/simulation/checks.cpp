@@ -153,7 +153,7 @@ void Checks::order(Instant now, const core::Action& action, const core::Engine& 
     else if (finish->result != core::JobResult::Timeout) wishes_[finish->unit].must_be_down = false;
     return;
   }
-  if (std::holds_alternative<core::AnnounceAllStopped>(action)) all_stopped(engine);
+  if (std::holds_alternative<core::AnnounceAllStopped>(action)) all_stopped(now, engine);
 }
 
 // ── Records ──
@@ -369,7 +369,7 @@ void Checks::signalling(Instant now, const core::SpawnKey& process, core::Signal
   const auto granted = !s.timeout_stop    ? s.timeout_abort
                        : !s.timeout_abort ? s.timeout_stop
                                           : std::min(s.timeout_stop, s.timeout_abort);
-  if (grace != grace_began_.end() && shutdowns_ < 2 && forgotten_.count(key.unit) == 0 &&
+  if (grace != grace_began_.end() && shutdowns_ < 2 && !is_at_limit(now, grace->second) && forgotten_.count(key.unit) == 0 &&
       (!granted || now < grace->second + *granted))
     complain(fmt::format("I9: run {}/{} is killed before TimeoutStopSec= is over", key.unit, key.run));
 }
@@ -394,7 +394,30 @@ void Checks::released(const core::SpawnKey& key) {
     complain(fmt::format("I3: {} is acknowledged before its exit is recorded", text(key)));
 }
 
-void Checks::all_stopped(const core::Engine& engine) {
+void Checks::shutdown_told(Instant began, std::optional<Duration> within) {
+  ++shutdowns_;
+  stop_began_ = began;
+  stop_within_ = within;
+}
+
+/// A tenth of the time is for killing; whoever is waited for may have two thirds of the rest.
+bool Checks::is_at_limit(Instant now, Instant grace_began) const {
+  if (shutdowns_ == 0 || !stop_within_) return false;
+  const Instant last = stop_began_ + *stop_within_ / 10 * 9;
+  const Instant since = std::max(grace_began, stop_began_);
+  return now >= last || (since < last && now >= since + (last - since) / 3 * 2);
+}
+
+/// What cannot be killed takes its patience, and each of the others' steps a few news.
+void Checks::stopped_in_time() {
+  if (units_to_stop_ == 0 || !stop_within_) return;
+  constexpr Duration news = std::chrono::milliseconds{50};
+  const Instant latest = stop_began_ + *stop_within_ + units_to_stop_ * (2 * core::last_kill_patience + news);
+  if (!stopped_ || *stopped_ > latest) complain("I25: the stop of everything takes longer than it may");
+}
+
+void Checks::all_stopped(Instant now, const core::Engine& engine) {
+  stopped_ = now;
   for (const auto& [key, run] : machine_.runs()) {
     if (run.is_empty() || may_leave_behind(settings(key.unit)) || forgotten_.count(key.unit) != 0) continue;
     if (!is_signalled(engine.record(key.unit)->state))
@@ -420,6 +443,7 @@ void Checks::between_steps(const core::Engine& engine) {
 }
 
 void Checks::at_rest(const core::Engine& engine) {
+  stopped_in_time();
   const std::vector<core::UnitRecord> all = engine.snapshot();
   // What is not to be killed, or has no timeout, may hang for ever.
   const auto may_hang = [&](const core::UnitRecord& r) {

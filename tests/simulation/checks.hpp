@@ -30,7 +30,10 @@ class Checks {
 
   // What was asked for.
   void job_requested(Instant now, const core::JobRequested& job);
-  void shutdown_told() { ++shutdowns_; }
+  /// `within`: how long the stop of everything may take since `began`; none: as long as the units may.
+  void shutdown_told(Instant began, std::optional<Duration> within);
+  /// There are no faults, so that the stop that is asked for next must be through in its time, whatever the `units` do.
+  void must_stop_within(std::size_t units) { units_to_stop_ = units; }
   void failure_reset(core::UnitId unit) { wishes_[unit].may_be_down = true; }
   // What happened.
   void exited(Instant now, const core::SpawnKey& key, const core::Exit& exit);
@@ -93,7 +96,9 @@ class Checks {
   void signalling(Instant now, const core::SpawnKey& key, core::SignalTarget target, int number, const core::Engine& engine);
   void released(const core::RunKey& run);
   void released(const core::SpawnKey& key);
-  void all_stopped(const core::Engine& engine);
+  void all_stopped(Instant now, const core::Engine& engine);
+  void stopped_in_time();
+  [[nodiscard]] bool is_at_limit(Instant now, Instant grace_began) const;
   void relations_at_rest(const core::Engine& engine);
 
   const Machine& machine_;
@@ -123,7 +128,11 @@ class Checks {
   std::map<core::UnitId, Instant> recorded_at_{};
   std::uint64_t requests_ = 0;
   int shutdowns_ = 0;
-  bool is_restored_ = false;  ///< a manager died: answers may have been lost with it
+  Instant stop_began_{};
+  std::optional<Duration> stop_within_{};
+  std::size_t units_to_stop_ = 0;     ///< 0: it need not be through in time
+  std::optional<Instant> stopped_{};  ///< when it was said that everything has
+  bool is_restored_ = false;          ///< a manager died: answers may have been lost with it
 };
 
 }  // namespace perdure::simulation

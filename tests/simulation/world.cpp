@@ -60,6 +60,7 @@ World::World(std::uint64_t seed)
              .lost_keeper = random_.one_of<std::uint64_t>({0, 0, 0, 100}),
              .lost_journal = random_.one_of<std::uint64_t>({0, 0, 0, 0, 20}),
              .delay_max = random_.one_of<Duration>({0ms, 1ms, 20ms, 500ms})};
+  stop_within_ = random_.one_of<std::optional<Duration>>({std::nullopt, std::nullopt, 0s, 500ms, 5s});
 }
 
 void World::make_units() {
@@ -291,8 +292,7 @@ void World::carry_out_one(const core::Action& action) {
     watched_.erase(release->run);
     known_spawns_.erase(release->run);
   } else if (std::holds_alternative<core::EndInstance>(action)) {
-    shutdowns_ = std::max(shutdowns_, 1);
-    checks_.shutdown_told();
+    note_shutdown(std::max(shutdowns_, 1));
   }
 }
 
@@ -475,10 +475,15 @@ void World::recover() {
     if (machine_.is_empty(run) && random_.chance(500)) facts.emplace_back(core::RunEmptied{run, spawn});
   random_.shuffle(facts);
   for (const core::Event& fact : facts) tell_now(fact);
-  tell_now(core::RecoveryCompleted{});
-  for (int i = 0; i < shutdowns_; ++i) tell_now(core::ShutdownRequested{});
+  tell_now(core::RecoveryCompleted{.stop_within = stop_within_});
+  for (int i = 0; i < shutdowns_; ++i) tell_now(core::ShutdownRequested{.began = stop_began_});
   is_recovering_ = false;
   if (complaint().empty()) carry_out();
+}
+
+void World::note_shutdown(int times) {
+  if (std::exchange(shutdowns_, times) == 0) stop_began_ = now_;
+  checks_.shutdown_told(stop_began_, stop_within_);
 }
 
 // ── Time ──
@@ -542,8 +547,8 @@ void World::run(std::uint64_t events_with_faults) {
   if (shuts_down) {
     const int times = random_.chance(300) ? 2 : 1;
     for (int i = 0; i < times && goes_on(); ++i) {
-      ++shutdowns_;
-      checks_.shutdown_told();
+      if (shutdowns_ == 0) checks_.must_stop_within(settings_.size());
+      note_shutdown(shutdowns_ + 1);
       step(core::ShutdownRequested{});
     }
   }

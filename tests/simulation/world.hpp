@@ -84,6 +84,7 @@ class World {
   std::vector<core::Event> lose_keeper();
   void recover();
   void die_quietly();
+  void note_shutdown(int times);
   void make_peace();
   void note(const std::string& line);
 
@@ -106,6 +107,8 @@ class World {
   std::deque<core::Event> past_{};
   core::JobId next_job_ = 1;
   int shutdowns_ = 0;
+  std::optional<Duration> stop_within_{};
+  Instant stop_began_{};  ///< with the first of them
   Instant last_deadline_{};
   int repeats_ = 0;
   bool is_peace_ = false;

@@ -92,6 +92,18 @@ void end_descendants() {
   });
 }
 
+bool has_zombie_child(pid_t parent) {
+  const std::string pid = std::to_string(parent);
+  const std::string children = read_file("/proc/" + pid + "/task/" + pid + "/children").value_or("");
+  for (std::size_t at = 0; at < children.size();) {
+    const std::size_t end = std::min(children.find(' ', at), children.size());
+    if (end > at && perdure::testing::proc_status(std::stoi(children.substr(at, end - at)), "State").starts_with("Z"))
+      return true;
+    at = end + 1;
+  }
+  return false;
+}
+
 bool has_nobody(const Instance& instance, const Service& service) {
   return TruthFile::open(instance.path("truth/" + service.name)).lock();
 }
@@ -165,6 +177,7 @@ void Instance::start() {
   words.insert(words.end(), options_.under.begin(), options_.under.end());
   words.insert(words.end(), {PERDURE_PROGRAM, "run", "--runtime-dir=" + dir_ / "run", "--state-dir=" + dir_ / "state",
                              "--log-dir=" + dir_ / "log", "--unit-path=" + dir_ / "units"});
+  if (!options_.is_shown) words.emplace_back("--console=off");
   words.insert(words.end(), options_.run_options.begin(), options_.run_options.end());
   for (const Service& service : services_) words.push_back(service.name);
   process_ =

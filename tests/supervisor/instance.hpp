@@ -41,8 +41,9 @@ enum class Parent {
 };
 
 struct InstanceOptions {
-  std::vector<std::string> run_options{};                  ///< of `perdure run`, besides the directories
-  std::vector<std::string> under{};                        ///< words before the program, which execute what follows them
+  std::vector<std::string> run_options{};  ///< of `perdure run`, besides the directories
+  bool is_shown = false;                   ///< what services say may go to the standard output; else --console=off
+  std::vector<std::string> under{};        ///< words before the program, which execute what follows them
   std::vector<std::pair<std::string, std::string>> env{};  ///< added to the environment
 };
 /// As where no cgroup can be written.
@@ -136,6 +137,9 @@ std::vector<pid_t> descendants();
 void end_descendants();
 /// Sends to a process that is a descendant of ours; false: it is none, or it is gone.
 bool signal_descendant(pid_t pid, int number);
+
+/// A child of that process has ended, and is not reaped.
+bool has_zombie_child(pid_t parent);
 
 /// Whether nobody of the service lives, nor any process that it has left.
 bool has_nobody(const Instance& instance, const Service& service);

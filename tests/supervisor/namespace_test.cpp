@@ -17,18 +17,6 @@ using perdure::testing::read_file;
 constexpr std::uint32_t attacks = 200;
 constexpr std::uint32_t orphans = 20;
 
-bool has_zombie_child(pid_t keeper) {
-  const std::string pid = std::to_string(keeper);
-  const std::string children = read_file("/proc/" + pid + "/task/" + pid + "/children").value_or("");
-  for (std::size_t at = 0; at < children.size();) {
-    const std::size_t end = std::min(children.find(' ', at), children.size());
-    if (end > at && perdure::testing::proc_status(std::stoi(children.substr(at, end - at)), "State").starts_with("Z"))
-      return true;
-    at = end + 1;
-  }
-  return false;
-}
-
 TEST(KeeperAsProcess1, WithstandsWhatIsInsideReapsOrphansAndStopsInOrder) {
   if (::geteuid() != 0) GTEST_SKIP() << "making a PID namespace with a /proc of its own needs root";
   Instance instance{Owner::Ourselves, Parent::Namespace};

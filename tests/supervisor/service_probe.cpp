@@ -2,7 +2,7 @@
 //
 //   log TRUTH SEED            writes its stream in random bursts until SIGTERM
 //   crash TRUTH SEED MS       the same, and dies within MS milliseconds in one of many ways, unless the test has called for calm
-//   idle TRUTH [FILE WORD]    waits for SIGTERM; then appends WORD to FILE
+//   idle TRUTH [FILE WORD]    says WORD and waits for SIGTERM; then appends WORD to FILE
 //   orphans TRUTH COUNT       leaves COUNT processes without a parent, which end; then as idle
 //   leave TRUTH COUNT         leaves COUNT processes without a parent, in sessions of their own; then as idle
 //   deaf TRUTH COUNT          the same, and no SIGTERM ends any of them
@@ -119,7 +119,8 @@ int log(TruthFile& truth, std::uint32_t seed, int life_max_ms) {
   exit_as(life, 0);
 }
 
-int idle(Life& life, const char* file, std::string word) {
+int idle(Truth& truth, Life& life, const char* file, std::string word) {
+  if (file != nullptr) write_counted(truth, word + '\n');
   work_until_stopped();
   if (file != nullptr) {
     word += '\n';
@@ -243,11 +244,11 @@ int run(int count, char** words) {
   } else if (mode == "bomb") {
     explode(*truth);
   } else if (mode == "idle") {
-    return idle(life, count > 4 ? words[3] : nullptr, count > 4 ? words[4] : "");
+    return idle(*truth, life, count > 4 ? words[3] : nullptr, count > 4 ? words[4] : "");
   } else {
     return 64;
   }
-  return idle(life, nullptr, "");
+  return idle(*truth, life, nullptr, "");
 }
 
 }  // namespace
