@@ -216,13 +216,14 @@ void Manager::track_main(const core::SpawnKey& key) {
   request.operation = keeper::Operation::Track;
   request.key = {key.run, key.unit, key.spawn};
   request.number = run->pid;
+  std::copy(run->invocation.begin(), run->invocation.end(), std::begin(request.invocation));
   std::vector<int> fds{run->pidfd.get()};
   if (run->log) {
     request.flags |= keeper::has_log;
     fds.push_back(run->log.get());
   }
   keeper_.send(request, fds);
-  run->unacknowledged.push_back(key.spawn);
+  note_entry(*unit, *run, key.spawn);
   if (unit->log) unit->log->begin_run(identity_of(*run));
   // The keeper tells of its end, also where that came before the order did.
   events_.emplace_back(core::ProcessStarted{key});
@@ -260,8 +261,23 @@ Result<void> Manager::open_notify(UniqueFd parked) {
   return poller_.add(notify_.get(), loop::Interest::Read, token_of(TokenKind::Notify));
 }
 
+/// Whether the process may be one that the keeper has started and not told of yet: it was faster. Its message waits in the socket.
+bool Manager::is_being_started(pid_t sender) {
+  if (spawns_.empty()) return false;
+  take_keeper_messages();
+  const auto leaf = tracking_.leaf_of(sender);
+  return std::any_of(spawns_.begin(), spawns_.end(), [&](const auto& spawn) {
+    const core::SpawnKey& key = spawn.second.key;
+    const SupervisedUnit* const unit = find(key.unit);
+    return unit != nullptr && (!leaf || *leaf == ProcessTracking::leaf_name(unit->name, key.run));
+  });
+}
+
+/// A message is taken from the socket when what follows from it is recorded and ordered: a manager that is killed before leaves it
+/// to the next one, and may have acted on it. Nobody minds to be told twice.
 void Manager::take_notifications() {
   std::array<char, wire::notify_bytes_max + 1> bytes;
+  msghdr nothing{};
   for (int i = 0; i < messages_max; ++i) {
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int) * message_fds_max)];
     iovec part{bytes.data(), bytes.size()};
@@ -270,9 +286,9 @@ void Manager::take_notifications() {
     message.msg_iovlen = 1;
     message.msg_control = control;
     message.msg_controllen = sizeof control;
-    const ssize_t size = sys::recvmsg(notify_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const ssize_t size = sys::recvmsg(notify_.get(), &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (size < 0) return;
-    std::vector<UniqueFd> fds;  // closed when this message is through: that is what BARRIER=1 waits for
+    std::vector<UniqueFd> fds;  // copies; those in the socket go with the message, which is what BARRIER=1 waits for
     pid_t sender = 0;
     for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
       if (header->cmsg_level != SOL_SOCKET) continue;
@@ -288,8 +304,12 @@ void Manager::take_notifications() {
         }
       }
     }
-    if (sender <= 1 || (message.msg_flags & MSG_TRUNC) != 0) continue;
-    take_notification(sender, std::string_view{bytes.data(), static_cast<std::size_t>(size)});
+    if (sender > 1 && (message.msg_flags & MSG_TRUNC) == 0) {
+      if (is_being_started(sender)) return;
+      take_notification(sender, std::string_view{bytes.data(), static_cast<std::size_t>(size)});
+      decide();
+    }
+    sys::recvmsg(notify_.get(), &nothing, MSG_DONTWAIT);
   }
   // There may be more: the poller tells of it again.
 }
