@@ -25,10 +25,11 @@ class RunCheck {
   void check(const std::vector<Line>& lines, UnknownEnds unknown) {
     ++verdict_.runs;
     for (std::size_t at = 0; at < lines.size(); ++at) take(lines, at);
-    if (lines.size() > 0 && lines[0].phase != "condition") blame("begins with " + lines[0].phase);
-    // A stop may come in between.
-    if (lines.size() > 1 && lines[1].phase != "start-pre" && lines[1].phase != "stop-post")
-      blame("goes on with " + lines[1].phase);
+    const auto is_one_of = [&](std::size_t at, std::string_view expected) {
+      return lines.size() <= at || lines[at].phase == expected || lines[at].phase == "stop-post";  // a stop may come before
+    };
+    if (!is_one_of(0, "condition")) blame("begins with " + lines[0].phase);
+    if (!is_one_of(1, "start-pre")) blame("goes on with " + lines[1].phase);
     if (lines.back().phase != "stop-post") return blame("ends without stop-post, with " + lines.back().phase);
     if (counts_["main"] > 0 && counts_["end"] == 0) blame("has a main process that could not say how it ended");
     const std::string& told = lines.back().words;
