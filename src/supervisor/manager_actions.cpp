@@ -322,6 +322,7 @@ void Manager::take_spawned(const keeper::Header& header, const keeper::Entry& en
   }
   if (run->log) {
     if (unit->log) unit->log->begin_run(identity_of(*run));
+    run->log_has_ended = false;
     if (!run->log_is_polled)
       run->log_is_polled =
           poller_.add(run->log.get(), loop::Interest::Read, token_of(TokenKind::Log, unit->id, run->run)).has_value();
@@ -578,7 +579,11 @@ void Manager::take_log(SupervisedUnit& unit, Run& run) {
   const logbook::Taken taken = unit.log->take(run.log.get(), logbook::LogTime::now());
   note_log(unit, taken);
   if (taken.end && taken.blocked == 0) {
-    forget_log(run);
+    // Nobody writes any more, and it stays: what is started later in the run writes to the same pipe. Were there two of them, the
+    // next manager would not know which to read.
+    if (run.log_is_polled) static_cast<void>(poller_.remove(run.log.get()));
+    run.log_is_polled = false;
+    run.log_has_ended = true;
     timers_.disarm(token);
     return;
   }

@@ -115,7 +115,7 @@ void Manager::remark_on_process(const Run& run, UnitStatus& status) const {
                                   "): no signal ends it before that call returns"));
   }
   const SupervisedUnit* const unit = find(status.name);
-  if (unit != nullptr && unit->launch.has_log && !run.log)
+  if (unit != nullptr && unit->launch.has_log && (!run.log || run.log_has_ended))
     status.remarks.emplace_back("it has closed its standard output and error: nothing that it writes is recorded");
 }
 

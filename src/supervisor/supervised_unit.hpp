@@ -67,6 +67,7 @@ struct Run : MainProcess {
   bool looks_for_main = false;  ///< FindMain was ordered, and not answered
   bool told_empty = false;
   bool log_is_polled = false;  ///< the pipe is in the poller's set
+  bool log_has_ended = false;  ///< nobody has it open for writing
   bool is_released = false;    ///< waits only for its last log bytes to be written
   bool is_killed = false;      ///< all of it got SIGKILL
   std::uint8_t looks = 0;      ///< at whether it is empty, in a row

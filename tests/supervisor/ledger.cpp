@@ -4,6 +4,7 @@
 #include <perdure/unique_fd.hpp>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <map>
 #include <set>
@@ -65,7 +66,22 @@ void write_down(const std::string& ledger, std::string_view phase, std::string_v
   if (!words.empty()) line += ' ' + std::string{words};
   line += '\n';
   const perdure::UniqueFd file{::open(ledger.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666)};
-  if (::write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) ::_exit(94);
+  sigset_t all, before;  // both or none
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, &before);
+  for (const int to : {file.get(), STDOUT_FILENO}) {
+    if (::write(to, line.data(), line.size()) != static_cast<ssize_t>(line.size())) ::_exit(94);
+  }
+  ::sigprocmask(SIG_SETMASK, &before, nullptr);
+}
+
+std::string in_order(std::string_view text) {
+  std::multiset<std::string> lines;
+  std::istringstream rows{std::string{text}};
+  for (std::string row; std::getline(rows, row);) lines.insert(row);
+  std::string sorted;
+  for (const std::string& line : lines) sorted += line + '\n';
+  return sorted;
 }
 
 LedgerVerdict check_ledger(std::string_view text, UnknownEnds unknown) {

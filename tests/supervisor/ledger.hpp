@@ -15,8 +15,11 @@
 
 namespace supervisor_test {
 
-/// Appends a line about a process of ours; the run is taken from the environment.
+/// Appends a line about a process of ours, and writes it to our standard output; the run is taken from the environment.
 void write_down(const std::string& ledger, std::string_view phase, std::string_view words = {});
+
+/// The lines, sorted: processes that write at the same time do so in any order.
+std::string in_order(std::string_view text);
 
 struct LedgerVerdict {
   std::string wrong{};    ///< in lines; empty: nothing

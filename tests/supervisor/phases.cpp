@@ -106,6 +106,10 @@ void Phases::judge(UnknownEnds unknown) {
     if (member.is_steady || member.is_restarted) {
       EXPECT_LE(verdict.runs, member.restarts + 1) << member.service.name << " was restarted\n" << text;
     }
+    EXPECT_TRUE(in_order(instance_.log(member.service.name)) == in_order(text))
+        << member.service.name << " has said this:\n"
+        << instance_.log(member.service.name) << "and this is known:\n"
+        << text;
     runs_ += verdict.runs;
     reloads_ += verdict.reloads;
     handovers_ += verdict.handovers;
