@@ -41,7 +41,7 @@ class BadUnit : public ::testing::Test {
   BadUnit() {
     instance_.add("bystander.service", "idle");
     instance_.start();
-    (void)instance_.wait_for("bystander.service", "running");
+    (void)eventually([this] { return instance_.services().front().truth->lives > 0; });
     manager_ = instance_.number("ManagerPID");
   }
   void TearDown() override {

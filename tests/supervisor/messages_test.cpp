@@ -36,7 +36,7 @@ class Messages : public ::testing::Test {
     if (::access("/usr/bin/python3", X_OK) != 0) GTEST_SKIP() << "the services under test are written in Python";
     instance_.add("bystander.service", "idle");
     instance_.start();
-    ASSERT_TRUE(instance_.wait_for("bystander.service", "running"));
+    ASSERT_TRUE(eventually([this] { return instance_.services().front().truth->lives > 0; }));
   }
   void TearDown() override {
     if (IsSkipped()) return;

@@ -13,11 +13,15 @@
 //   hop TRUTH COUNT           leaves COUNT processes, each of which leaves the next one after 5 ms; then as idle
 //   bomb TRUTH                forks for ever, and so do its children; counts the forks that fail
 //   attack TRUTH COUNT        sends process 1 what it must withstand, COUNT times over; then as idle
+//   stuck TRUTH DIR           mounts a file system on DIR that the test answers for, and asks it something; then as idle
 //   init PROGRAM WORDS…       runs the program and reaps whatever becomes an orphan, until nobody is left
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -144,6 +148,20 @@ void attack_process_1(Truth& truth) {
   ++truth.rounds;
 }
 
+/// In a namespace of its own. The test takes over the other end of the file system, whose number is the truth's `rounds`.
+void ask_a_file_system(Truth& truth, const std::string& directory) {
+  const int end = ::open("/dev/fuse", O_RDWR);
+  const std::string options = "rootmode=40000,user_id=0,group_id=0,fd=" + std::to_string(end);
+  if (end < 0 || ::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      ::mount("probe", directory.c_str(), "fuse", 0, options.c_str()) != 0)
+    ::_exit(90);
+  truth.rounds = static_cast<std::uint32_t>(end);
+  while (truth.is_calm.load() == 0) ::poll(nullptr, 0, 1);
+  ::close(end);
+  struct stat answer {};
+  ::stat((directory + "/anything").c_str(), &answer);
+}
+
 int init(char** command) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (::fork() == 0) {
@@ -187,6 +205,8 @@ int run(int count, char** words) {
     ++truth->rounds;
   } else if (mode == "bytes") {
     write_counted(*truth, unbroken_stream(static_cast<std::uint32_t>(number(3)), static_cast<std::size_t>(number(4))));
+  } else if (mode == "stuck") {
+    ask_a_file_system(*truth, words[3]);
   } else if (mode == "hop") {
     leave_hoppers(*truth, number(3));
   } else if (mode == "bomb") {
