@@ -354,6 +354,8 @@ TEST_F(CommandTest, VerbsThatTheServerLearnsLaterAskAndAnswerAsInTheGoldenFile) 
   canned_.clear();
   transcribe({"kill", "web"});
   transcribe({"daemon-reload"});
+  canned_["daemon-reload"] = answer(false, "unknown verb \"daemon-reload\"", R"({"error":{"code":"unknown-verb"}})");
+  transcribe({"daemon-reload"});  // an older instance
   compare("reserved_verbs.golden");
 }
 

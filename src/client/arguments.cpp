@@ -193,6 +193,13 @@ class Parsing {
     return {};
   }
 
+  Result<void> take_syslog(std::string_view where) {
+    if (where != "auto" && where != "off" && !where.starts_with('/'))
+      return wrong(fmt::format("--syslog wants auto, off or an absolute path, not {}", base::quote(where)));
+    arguments_.syslog = where;
+    return {};
+  }
+
   Result<void> take(const OptionRow& row, const char* text) {
     switch (row.value) {
       case runtime_dir_option: arguments_.runtime_dir = text; break;
@@ -204,6 +211,7 @@ class Parsing {
       case target_option: arguments_.target = text; break;
       case unit_path_option: arguments_.unit_path.emplace_back(text); break;
       case console_option: return choose(arguments_.console.emplace(), row.name, text, {"prefix", "json", "off"});
+      case syslog_option: return take_syslog(text);
       case isolation_option: return choose(arguments_.isolation.emplace(), row.name, text, {"as-systemd", "strict"});
       case pass_env_option: arguments_.pass_env.emplace_back(text == nullptr ? "*" : text); break;
       case job_mode_option: {

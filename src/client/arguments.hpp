@@ -65,7 +65,7 @@ struct Arguments {
   std::vector<std::string> unit_path{};
   Scope scope = Scope::Usual;
 
-  std::optional<std::string> console{}, isolation{};  ///< run; checked
+  std::optional<std::string> console{}, syslog{}, isolation{};  ///< run; checked
   std::vector<std::string> pass_env{};                ///< run: patterns of names
 
   std::vector<std::string> properties{};   ///< -p of others than logs, split at commas

@@ -86,6 +86,7 @@ TEST(Arguments, WhatIsWrongIsNamedAndWhatWasMeantIsGuessed) {
   EXPECT_EQ(refusal({"start"}), "start needs at least one unit" + advice);
   EXPECT_EQ(refusal({"logs", "-fr"}), "logs cannot both follow and begin with the newest line" + advice);
   EXPECT_EQ(refusal({"logs", "-b-1"}), "only this boot is known: -b, and not \"-1\"" + advice);
+  EXPECT_EQ(refusal({"run", "--syslog=log"}), "--syslog wants auto, off or an absolute path, not \"log\"" + advice);
   EXPECT_EQ(refusal({"run", "--console=loud"}), "--console wants one of prefix, json, off, not \"loud\"" + advice);
   EXPECT_EQ(refusal({"run", "--isolation="}), "--isolation wants one of as-systemd, strict, not \"\"" + advice);
   EXPECT_EQ(refusal({"run", "web", "--", "sleep", "1"}),

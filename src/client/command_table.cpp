@@ -54,6 +54,7 @@ constexpr std::array options{
     OptionRow{"cgroup-root", cgroup_root_option, "DIR", "run: make cgroups below this one"},
     OptionRow{"target", target_option, "NAME", "run: start NAME.target and what it wants"},
     OptionRow{"console", console_option, "WHICH", "run: services' output on ours, too: prefix, json or off"},
+    OptionRow{"syslog", syslog_option, "WHERE", "run: where services' syslog(3) is heard: auto, off or a path"},
     OptionRow{"pass-env", pass_env_option, "GLOB", "run: services get our variables; only those of such names (repeatable)",
               in_perdure, 0, true},
     OptionRow{"isolation", isolation_option, "HOW", "run: as-systemd or strict: whether sandboxing may be incomplete"},

@@ -53,6 +53,7 @@ enum Option : int {
   harmless_option = 256,  ///< accepted, and without effect
   cgroup_root_option,
   console_option,
+  syslog_option,
   failed_option,
   force_option,
   isolation_option,

@@ -246,6 +246,7 @@ Machine Machine::of_this_process() {
 Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const Machine& machine) {
   RunPlan plan;
   if (arguments.console) plan.options.push_back("--console=" + *arguments.console);
+  if (arguments.syslog) plan.options.push_back("--syslog=" + *arguments.syslog);
   for (const std::string& pattern : arguments.pass_env) plan.options.push_back("--pass-env=" + pattern);
   if (arguments.isolation) plan.options.push_back("--isolation=" + *arguments.isolation);
   if (arguments.has_command) {

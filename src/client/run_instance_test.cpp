@@ -130,11 +130,13 @@ TEST(RunInstance, ACommandBecomesAUnitBelowTheRuntimeDirectory) {
 }
 
 TEST(RunInstance, WhatIsForTheManagerIsPassedOnInOrder) {
-  const auto plan = plan_run({.words = {"a"}, .console = "json", .isolation = "strict", .pass_env = {"A*", "B"}}, {}, {});
+  const auto plan = plan_run(
+      {.words = {"a"}, .console = "json", .syslog = "/d/log", .isolation = "strict", .pass_env = {"A*", "B"}}, {}, {});
   ASSERT_TRUE(plan);
   const auto words = keeper_arguments(*plan, {.runtime = "/r", .state = "/s", .log = "/l"});
-  EXPECT_THAT(words, ElementsAre("perdure-keeper", "--runtime-dir=/r", "--state-dir=/s", "--log-dir=/l", "--console=json",
-                                 "--pass-env=A*", "--pass-env=B", "--isolation=strict", "--", "a.service"));
+  EXPECT_THAT(words,
+              ElementsAre("perdure-keeper", "--runtime-dir=/r", "--state-dir=/s", "--log-dir=/l", "--console=json",
+                          "--syslog=/d/log", "--pass-env=A*", "--pass-env=B", "--isolation=strict", "--", "a.service"));
 }
 
 TEST(RunInstance, TheKeeperIsToldEverythingInAbsolutePaths) {

@@ -218,7 +218,7 @@ void begin_run(Turn& t, StartCause cause) {
   t.unit.ordered = 0;
   r.main_running = r.main_executed = r.main_ended = r.control_running = r.retry_spawn = r.setup_failed = r.is_populated =
       false;
-  r.stop_wanted = r.was_up = r.is_held_down = r.is_blocked = r.is_down_for_watchdog = false;
+  r.stop_wanted = r.was_up = r.is_held_down = r.is_blocked = false;
   r.result = ServiceResult::Success;
   r.restarts = cause == StartCause::Restart ? r.restarts + 1 : 0;
   if (cause == StartCause::Job) r.short_lives = 0;
@@ -757,7 +757,9 @@ void after_command(Turn& t, ServiceResult result) {
     else if (settings(t).kill_mode == KillMode::None) leave_when_all_is_there(t);
     return;
   }
-  const bool is_in_vain = r.state == ServiceState::Reload && r.result != ServiceResult::Success;  // the service has ended
+  // The service has ended, or nobody waits for the reload any more: it took too long.
+  const bool is_in_vain =
+      r.state == ServiceState::Reload && (r.result != ServiceResult::Success || !has_job(t, JobType::Reload));
   if (is_good && !is_in_vain && r.phase != CommandPhase::Start && r.command + 1 < commands(t, r.phase).count) {
     arm(t, patience(t));
     return order_control(t, r.phase, static_cast<std::uint8_t>(r.command + 1));
@@ -913,7 +915,6 @@ Rule heartbeat_is_missing(Turn& t) {
   stop_watchdog(t);
   if (!record(t).main_running) return done;
   note_result(t, ServiceResult::Watchdog);
-  record(t).is_down_for_watchdog = true;
   finish_start(t, JobResult::Failed);
   if (has_job(t, JobType::Reload)) finish_job(t, JobResult::Failed);
   signal_rest(t, ServiceState::StopWatchdog);
@@ -944,24 +945,24 @@ Rule deadline_in_running(Turn& t) {
   begin_stop(t);
   return done;
 }
-/// The service goes on; the command that hangs is ended.
+/// The service goes on; the command that hangs is ended, and the reload is over when it is gone: it must not live on unknown.
 Rule deadline_in_reload(Turn& t) {
   UnitRecord& r = record(t);
   if (is_passed(r.watchdog, t.now)) return heartbeat_is_missing(t);
   if (is_settling(t)) return end_leftovers(t);
-  if (is_control_pending(t) && !r.retry_spawn) {  // it may come yet, and must not be there unknown
-    if (has_job(t, JobType::Reload)) finish_job(t, JobResult::Timeout);
-    arm(t, kill_patience);
-    return done;
-  }
   if (r.retry_spawn && r.state_since + spawn_retry_pause * 40 > t.now) {
     order_again(t);
     r.deadline = later(r.state_since, settings(t).timeout_start);
     return done;
   }
-  if (r.control_running) send(t, control_key(t), SignalTarget::Process, SIGKILL);
+  if (r.control != 0 && !r.retry_spawn) {
+    if (r.control_running) send(t, control_key(t), SignalTarget::Process, SIGKILL);
+    if (has_job(t, JobType::Reload)) finish_job(t, JobResult::Timeout);
+    arm(t, kill_patience);
+    return done;
+  }
   r.control = 0;
-  r.control_running = r.retry_spawn = false;
+  r.retry_spawn = false;
   end_reload(t, JobResult::Timeout);
   return done;
 }

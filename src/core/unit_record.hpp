@@ -85,7 +85,6 @@ struct UnitRecord {
   bool was_up = false;            ///< the run counted as started
   bool is_held_down = false;      ///< a person stopped it: no other unit brings it up again by itself
   bool is_blocked = false;        ///< its start failed because of one that it requires; it follows when that one comes up
-  bool is_down_for_watchdog = false;  ///< this run is ended because its heartbeat was missing
   friend bool operator==(const UnitRecord&, const UnitRecord&) = default;
 };
 

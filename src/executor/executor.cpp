@@ -114,25 +114,27 @@ void set_signals(SpecView spec) {
   require(Step::SignalMask, raw::call(__NR_rt_sigprocmask, set_mask, raw::address(&none), 0, 8));
 }
 
+/// What the kernel does not allow is left as it is, and told.
+void set_if_allowed(Step step, wire::Skipped bit, long result) {
+  if (result == -raw::e_acces || result == -raw::e_perm) skipped |= bit;
+  else require(step, result);
+}
+
 void set_priority(SpecView spec) {
-  if (spec.has(wire::spec_has_nice)) {
-    const long result = raw::call(__NR_setpriority, 0, 0, spec->nice);
-    if (result != -raw::e_acces && result != -raw::e_perm) {
-      require(Step::Nice, result);
-    } else {
-      skipped |= wire::skipped_nice;
-    }
-  }
+  if (spec.has(wire::spec_has_nice))
+    set_if_allowed(Step::Nice, wire::skipped_nice, raw::call(__NR_setpriority, 0, 0, spec->nice));
 }
 
 void set_scheduling(SpecView spec) {
   if (spec.has(wire::spec_has_cpu_scheduling)) {
     const std::int32_t priority = spec->cpu_priority;
-    require(Step::CpuScheduling, raw::call(__NR_sched_setscheduler, 0, spec->cpu_policy, raw::address(&priority)));
+    set_if_allowed(Step::CpuScheduling, wire::skipped_cpu_scheduling,
+                   raw::call(__NR_sched_setscheduler, 0, spec->cpu_policy, raw::address(&priority)));
   }
   if (spec.has(wire::spec_has_io_priority)) {
     constexpr int of_process = 1;  // IOPRIO_WHO_PROCESS
-    require(Step::IoScheduling, raw::call(__NR_ioprio_set, of_process, 0, spec->io_priority));
+    set_if_allowed(Step::IoScheduling, wire::skipped_io_scheduling,
+                   raw::call(__NR_ioprio_set, of_process, 0, spec->io_priority));
   }
 }
 

@@ -101,17 +101,29 @@ TEST(Isolation, SchedulingOfProcessorAndDiskIsTakenOn) {
   EXPECT_THAT(start(program).output, ContainsRegex("SCHED_IDLE\\|SCHED_RESET_ON_FORK\n.*\nidle"));
 }
 
-TEST(Isolation, SchedulingThatIsRefusedEndsIt) {
+TEST(Isolation, SchedulingThatTheKernelDoesNotKnowEndsIt) {
   Program program = hello;
   program.fixed.flags = wire::spec_has_cpu_scheduling;
   program.fixed.cpu_policy = SCHED_FIFO;
   program.fixed.cpu_priority = 1000;
   expect_failure(start(program), Step::CpuScheduling, EINVAL, 214);
-  expect_failure(start(program, {.refused_call = SYS_sched_setscheduler}), Step::CpuScheduling, EPERM, 214);
   program.fixed.flags = wire::spec_has_io_priority;
   program.fixed.io_priority = 7 << 13;
   expect_failure(start(program), Step::IoScheduling, EINVAL, 211);
-  expect_failure(start(program, {.refused_call = SYS_ioprio_set}), Step::IoScheduling, EPERM, 211);
+}
+
+TEST(Isolation, SchedulingThatIsNotAllowedIsSkippedAndTold) {
+  Program program = hello;
+  program.fixed.flags = wire::spec_has_cpu_scheduling;
+  program.fixed.cpu_policy = SCHED_FIFO;
+  program.fixed.cpu_priority = 1;
+  const Outcome cpu = start(program, {.refused_call = SYS_sched_setscheduler});
+  EXPECT_EQ(cpu.output, "hello\n");
+  EXPECT_EQ(cpu.failure.error, wire::skipped_cpu_scheduling);
+  program.fixed.flags = wire::spec_has_io_priority;
+  const Outcome io = start(program, {.refused_call = SYS_ioprio_set});
+  EXPECT_EQ(io.output, "hello\n");
+  EXPECT_EQ(io.failure.error, wire::skipped_io_scheduling);
 }
 
 TEST(Isolation, WhatIsSkippedIsTold) {

@@ -4,11 +4,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "base/text.hpp"
+#include "logbook/log_room.hpp"
+#include "logbook/segment_files.hpp"
 #include "logbook/unit_log.hpp"
 #include "os/file.hpp"
 #include "os/system.hpp"
@@ -42,11 +47,12 @@ bool is_log_name(std::string_view unit) noexcept {
          unit.find_first_of(std::string_view{"/\0", 2}) == std::string_view::npos;
 }
 
-Result<std::unique_ptr<LogDirectory>> LogDirectory::open(std::string path, CaptureLimits limits) {
+Result<std::unique_ptr<LogDirectory>> LogDirectory::open(std::string path, std::optional<CaptureLimits> limits) {
   PERDURE_TRY(path, os::absolute_path(path));
   PERDURE_TRY(UniqueFd fd, open_or_make(AT_FDCWD, path, 0, path));
   PERDURE_CHECK(os::check_directory_is_safe(path));
-  return std::unique_ptr<LogDirectory>{new LogDirectory{std::move(path), limits}};
+  const CaptureLimits chosen = limits ? *limits : limits_of_file_system(path);
+  return std::unique_ptr<LogDirectory>{new LogDirectory{std::move(path), chosen}};
 }
 
 // LOGS is opened by its path each time: what was opened once may have been moved or removed since.
@@ -72,6 +78,44 @@ Result<UniqueFd> LogDirectory::open_unit(const std::string& unit) const {
 LogDirectory::InUse::iterator LogDirectory::opened(UnitLog& log) {
   if (in_use_.size() >= limits_.open_units_max && !in_use_.empty()) in_use_.back()->close();
   return in_use_.insert(in_use_.begin(), &log);
+}
+
+std::string LogDirectory::wrote(const UnitLog& log, std::uint64_t bytes) {
+  constexpr std::uint64_t looks = 32;
+  unlooked_bytes_ += bytes;
+  if (unlooked_bytes_ < limits_.all_bytes_max / looks) return {};
+  unlooked_bytes_ = 0;
+  return make_room(log);
+}
+
+/// The oldest go, until there is room for what comes before the next look. A segment that is open is closed first: its unit goes
+/// on in a fresh one.
+std::string LogDirectory::make_room(const UnitLog& writer) {
+  const UniqueFd logs{os::sys::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (!logs) return {};  // whoever opens the next segment says so
+  const std::vector<StoredSegment> stored = stored_segments(logs.get());
+  std::uint64_t sum = 0;
+  for (const StoredSegment& segment : stored) sum += segment.bytes;
+  const std::uint64_t wanted = limits_.all_bytes_max - limits_.all_bytes_max / 16;
+  std::string trouble;
+  for (const StoredSegment& segment : stored) {
+    if (sum <= wanted) break;
+    if (segment.unit == writer.unit() && segment.number == writer.number_) continue;
+    close(segment.unit, segment.number);
+    for (const std::string_view suffix : {data_suffix, index_suffix}) {
+      const std::string name = segment.unit + "/" + segment_name(segment.number, suffix);
+      if (os::sys::unlinkat(logs.get(), name.c_str(), 0) != 0 && errno != ENOENT && trouble.empty())
+        trouble = Error::from_errno(errno, "remove the old log file", path_ + "/" + name).message();
+    }
+    sum -= segment.bytes;
+  }
+  return trouble;
+}
+
+void LogDirectory::close(const std::string& unit, std::uint32_t number) {
+  const auto open = std::find_if(in_use_.begin(), in_use_.end(),
+                                 [&](const UnitLog* log) { return log->unit() == unit && log->number_ == number; });
+  if (open != in_use_.end()) (*open)->close();
 }
 
 }  // namespace perdure::logbook

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,14 +29,16 @@ class UnitLog;
 struct CaptureLimits {
   std::uint64_t segment_bytes_max = 64ULL << 20;  ///< a segment that has become larger is followed by a fresh one
   std::uint64_t unit_bytes_max = 512ULL << 20;    ///< the oldest segments of a unit go before it takes more than this
+  std::uint64_t all_bytes_max = 1ULL << 30;  ///< of all units: looked at each time a thirty-second of it has been written
   unsigned open_units_max =
       256;  ///< units whose segment stays open (two descriptors); of more, the longest unused is closed
 };
 
 class LogDirectory {
  public:
-  /// Makes `path` where it is missing; its parent must be there. Refused: a directory that others may write in.
-  static Result<std::unique_ptr<LogDirectory>> open(std::string path, CaptureLimits limits = {});
+  /// Makes `path` where it is missing; its parent must be there. Refused: a directory that others may write in. Without limits:
+  /// those of its file system (limits_of_file_system()).
+  static Result<std::unique_ptr<LogDirectory>> open(std::string path, std::optional<CaptureLimits> limits = std::nullopt);
   LogDirectory(const LogDirectory&) = delete;
   LogDirectory& operator=(const LogDirectory&) = delete;
 
@@ -50,12 +53,18 @@ class LogDirectory {
   friend class UnitLog;
   using InUse = std::list<UnitLog*>;
 
-  LogDirectory(std::string path, CaptureLimits limits) : path_(std::move(path)), limits_(limits) {}
+  LogDirectory(std::string path, CaptureLimits limits)
+      : path_(std::move(path)), limits_(limits), unlooked_bytes_(limits.all_bytes_max) {}
   InUse::iterator opened(UnitLog& log);
+  /// Counts what `log` has taken, and makes room now and then. Returns what an administrator should hear, usually nothing.
+  std::string wrote(const UnitLog& log, std::uint64_t bytes);
+  std::string make_room(const UnitLog& writer);
+  void close(const std::string& unit, std::uint32_t number);
 
   std::string path_;
   CaptureLimits limits_;
-  InUse in_use_;  ///< the units with open descriptors, the one used last in front
+  std::uint64_t unlooked_bytes_;  ///< written since the last look at what all takes
+  InUse in_use_;                  ///< the units with open descriptors, the one used last in front
 };
 
 /// Whether a unit of that name can have a directory: 1 to 255 bytes, no '/', no NUL, no '.' in front. Every unit::UnitName can;

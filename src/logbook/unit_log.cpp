@@ -148,7 +148,7 @@ Result<void> UnitLog::open_segment(std::string& note) {
   PERDURE_TRY(const UniqueFd directory, directory_.open_unit(unit_));
   PERDURE_TRY(const std::vector<SegmentFile> files, list_segments(directory.get()));
   const auto newest = std::find_if(files.rbegin(), files.rend(), [](const SegmentFile& file) { return file.has_data; });
-  const std::uint32_t unused = files.empty() ? 1 : files.back().number + 1;
+  const std::uint32_t unused = std::max(files.empty() ? 0 : files.back().number, number_) + 1;
   if (newest == files.rend()) return open_fresh(directory.get(), unused, note);
   auto opened = open_newest(directory.get(), newest->number, note);
   if (opened) return opened;
@@ -335,6 +335,7 @@ Taken UnitLog::take(int pipe, const LogTime& now) {
   }
   if (taken.bytes > 0 && std::exchange(blocked_, 0) != 0)
     say(taken.note, fmt::format("the log of {} is written again, nothing was lost", base::escape(unit_)));
+  if (const std::string trouble = directory_.wrote(*this, taken.bytes); !trouble.empty()) say(taken.note, trouble);
   return taken;
 }
 

@@ -84,6 +84,7 @@ class UnitLog {
   [[nodiscard]] int blocked() const noexcept { return blocked_; }
 
  private:
+  friend class LogDirectory;
   Result<void> open_segment(std::string& note);
   Result<void> open_newest(int directory, std::uint32_t number, std::string& note);
   Result<void> open_fresh(int directory, std::uint32_t number, std::string& note);

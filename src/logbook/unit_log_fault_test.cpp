@@ -123,7 +123,7 @@ TEST(UnitLogFaults, WithoutAFreshSegmentTheFullOneGrows) {
 /// Runs in a mount namespace of its own. Returns what is wrong; empty when nothing is.
 std::string fill_a_disk(const std::string& place, const char* limits) {
   if (::mount("tmpfs", place.c_str(), "tmpfs", 0, limits) != 0) return "skip: cannot mount a tmpfs";
-  const auto directory = LogDirectory::open(place + "/logs");
+  const auto directory = LogDirectory::open(place + "/logs", CaptureLimits{});
   if (!directory) return directory.error().message();
   UnitLog log{**directory, "web.service"};
   testing::Pipe pipe;

@@ -330,7 +330,7 @@ TEST(LogDirectory, OneThatOthersMayWriteInIsRefused) {
 
 TEST(LogDirectory, OnlySoManyUnitsStayOpenAndTheOthersComeBack) {
   testing::TempDirectory scratch;
-  const auto directory = *LogDirectory::open(scratch / "logs", {.open_units_max = 3});
+  const auto directory = *LogDirectory::open(scratch / "logs", CaptureLimits{.open_units_max = 3});
   std::vector<std::unique_ptr<UnitLog>> logs;
   testing::Pipe pipe;
   const std::size_t before = open_descriptors();

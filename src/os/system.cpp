@@ -71,6 +71,7 @@ constexpr const char* call_names[] = {
     "rename",
     "link",
     "readlink",
+    "open_by_handle_at",
     "readlinkat",
     "symlinkat",
     "access",
@@ -271,6 +272,9 @@ int link(const char* from, const char* to) noexcept {
 }
 ssize_t readlink(const char* path, char* buffer, std::size_t size) noexcept {
   return guarded(Call::readlink, [=] { return ::readlink(path, buffer, size); });
+}
+int open_by_handle_at(int mount, struct file_handle* handle, int flags) noexcept {
+  return guarded(Call::open_by_handle_at, [=] { return ::open_by_handle_at(mount, handle, flags); });
 }
 int symlinkat(const char* target, int dir, const char* path) noexcept {
   return guarded(Call::symlinkat, [=] { return ::symlinkat(target, dir, path); });

@@ -64,6 +64,7 @@ enum class Call : std::uint8_t {
   rename,
   link,
   readlink,
+  open_by_handle_at,
   readlinkat,
   symlinkat,
   access,
@@ -166,6 +167,7 @@ int unlinkat(int dir, const char* path, int flags) noexcept;
 int rename(const char* from, const char* to) noexcept;
 int link(const char* from, const char* to) noexcept;
 ssize_t readlink(const char* path, char* buffer, std::size_t size) noexcept;
+int open_by_handle_at(int mount, struct file_handle* handle, int flags) noexcept;
 int symlinkat(const char* target, int dir, const char* path) noexcept;
 ssize_t readlinkat(int dir, const char* path, char* buffer, std::size_t size) noexcept;
 int access(const char* path, int mode) noexcept;

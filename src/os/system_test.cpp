@@ -102,6 +102,7 @@ TEST(Seam, EveryCallCanBeMadeToFailWithoutHappening) {
       {Call::pwrite, [] { return sys::pwrite(-1, nullptr, 0, 0); }},
       {Call::splice, [] { return sys::splice(-1, -1, 0, 0); }},
       {Call::tee, [] { return sys::tee(-1, -1, 0, 0); }},
+      {Call::open_by_handle_at, [] { return sys::open_by_handle_at(-1, nullptr, 0); }},
       {Call::ioctl, [] { return sys::ioctl(-1, 0, nullptr); }},
       {Call::openat2, [] { return sys::openat2(-1, "x", O_RDONLY, 0, 0); }},
       {Call::fchownat, [] { return sys::fchownat(-1, "x", 0, 0, 0); }},

@@ -21,9 +21,6 @@ std::string_view advice_for(wire::Step step, int error) {
   using wire::Step;
   const bool is_refused = error == EPERM || error == EACCES;
   switch (step) {
-    case Step::CpuScheduling:
-    case Step::IoScheduling:
-      return is_refused ? "; it takes CAP_SYS_NICE: run the instance as root, or take the directive out" : "";
     case Step::Namespace:
       if (error == ENOENT) return "; make the path, or write \"-\" before it if it may be missing";
       if (error == ENOSYS) return "; this kernel lacks mount_setattr(2) of Linux 5.12 or open_tree(2) of 5.2";

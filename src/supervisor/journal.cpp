@@ -17,7 +17,7 @@ namespace {
 namespace sys = os::sys;
 
 constexpr std::uint32_t record_magic = 0x4a445250;  // "PRDJ"
-constexpr std::uint32_t record_version = 2;
+constexpr std::uint32_t record_version = 3;
 constexpr std::uint64_t rewrite_slack = 8192;  // records beyond four per unit
 constexpr std::size_t buffer_keep = 64 * journal_record_bytes;
 constexpr off_t journal_bytes_max = off_t{1} << 30;
@@ -102,7 +102,6 @@ void each_field(Entry& entry, Field field) {
   field(record.was_up);
   field(record.is_held_down);
   field(record.is_blocked);
-  field(record.is_down_for_watchdog);
   field(record.former);
 }
 

@@ -59,12 +59,14 @@ int Manager::run() {
     decide();
   }
   answers_.clear();
+  take_syslog();
   drain_last_output();
   console_.flush();
   tracking_.close_down();
   for (const std::string& file : {options_.runtime_dir + "/control.sock", notify_path(), options_.state_dir + "/journal",
                                   options_.state_dir + "/units"})
     sys::unlink(file.c_str());
+  if (syslog_) sys::unlink(syslog_file_.c_str());
   flush_said();
   keeper::Request request;
   request.operation = keeper::Operation::Finish;
@@ -136,6 +138,7 @@ void Manager::dispatch(const loop::Readiness& fact) {
     case TokenKind::Control: return take_control();
     case TokenKind::Tracking: return take_tracking_events();
     case TokenKind::Notify: return take_notifications();
+    case TokenKind::Syslog: return take_syslog();
     case TokenKind::Console: return flush_console();
     default: break;
   }
@@ -155,6 +158,10 @@ void Manager::take_due() {
     if (kind == TokenKind::OldLeaves) {
       std::erase_if(old_leaves_, [this](const std::string& leaf) { return tracking_.remove(leaf); });
       if (!old_leaves_.empty()) timers_.arm(token, now_ + leaves_pause);
+      continue;
+    }
+    if (kind == TokenKind::Syslog) {
+      take_syslog_again();
       continue;
     }
     if (kind == TokenKind::KeeperOwes) {
@@ -293,10 +300,15 @@ void Manager::take_exit(const keeper::Entry& entry) {
       run != nullptr && run->control != nullptr && run->control->spawn == entry.key.spawn ? run->control.get() : nullptr;
   exited.setup_failed = has_failed || (is_main && !is_through(*run));
   if (exited.setup_failed) {
-    const std::string& program = unit->launch.program;
-    unit->last_failure = has_failed ? setup_failure_text(step, timed_out ? ETIMEDOUT : entry.failed_error, program,
-                                                         rights_in_spec(specs_->fd(), unit->launch.place))
-                                    : "its process ended before it could execute " + program;
+    const core::UnitRecord* record = engine_.record(unit->id);
+    if (record == nullptr) record = recorded(unit->id);  // in a recovery
+    const bool is_of_phase = record != nullptr && (control != nullptr || unit->type == core::ServiceType::Oneshot);
+    const Executed what =
+        is_of_phase ? executed_by(*unit, record->phase, record->command) : executed_by(*unit, core::CommandPhase::Start, 0);
+    const Rights rights = what.has_our_rights ? our_rights() : rights_in_spec(specs_->fd(), unit->launch.place);
+    unit->last_failure = what.directive + (has_failed ? setup_failure_text(step, timed_out ? ETIMEDOUT : entry.failed_error,
+                                                                           what.program, rights)
+                                                      : "its process ended before it could execute " + what.program);
     const bool is_known = is_main ? run->exit.has_value() : control != nullptr && control->exit.has_value();
     if (!is_known) say(unit->name + ": " + unit->last_failure);
   }
@@ -421,6 +433,27 @@ void Manager::sign_locks() const {
 /// keeper knew, as far as it was told, and becomes a keeper under the same pid; that one starts a new manager.
 void Manager::become_keeper() {
   const auto keep = [](int fd) { return fd < 0 ? -1 : sys::fcntl(fd, F_DUPFD, 256); };
+  const auto slot_of = [&keep](const keeper::Key& key, const Run& run, pid_t pid, const UniqueFd& pidfd,
+                               const std::optional<core::Exit>& exit) {
+    keeper::Slot slot;
+    slot.entry.key = key;
+    slot.entry.pid = pid;
+    std::copy(run.invocation.begin(), run.invocation.end(), std::begin(slot.entry.invocation));
+    slot.entry.state = exit ? keeper::EntryState::Ended : keeper::EntryState::Running;
+    if (exit) {
+      slot.entry.end_status = exit->status;
+      switch (exit->kind) {
+        case core::ExitKind::Exited: slot.entry.end_code = CLD_EXITED; break;
+        case core::ExitKind::Killed: slot.entry.end_code = CLD_KILLED; break;
+        case core::ExitKind::Dumped: slot.entry.end_code = CLD_DUMPED; break;
+        case core::ExitKind::Unknown: slot.entry.end_code = keeper::ended_unseen; break;
+      }
+    } else {
+      slot.pidfd = keep(pidfd.get());
+      if (slot.pidfd >= 0) slot.entry.flags |= keeper::entry_has_pidfd;
+    }
+    return slot;
+  };
   std::vector<keeper::Slot> slots;
   for (const auto& unit : units_) {
     if (unit == nullptr) continue;
@@ -430,30 +463,24 @@ void Manager::become_keeper() {
         find_unanswered(*unit, *run);  // a number alone proves nothing any more
         if (!run->pidfd && !run->exit) run->exit = core::Exit{};
       }
-      if (run->pid <= 1 && !run->exit) continue;
-      keeper::Slot slot;
-      slot.entry.key = {run->run, unit->id, run->spawn};
-      slot.entry.pid = run->pid;
-      slot.entry.started_ns = static_cast<std::int64_t>(run->started.monotonic_us) * 1000;
-      std::copy(run->invocation.begin(), run->invocation.end(), std::begin(slot.entry.invocation));
-      slot.log_fd = keep(run->log.get());
-      if (slot.log_fd >= 0) slot.entry.flags |= keeper::entry_has_log;
-      slot.gate_fd = keep(run->gate.get());
-      if (slot.gate_fd >= 0) slot.entry.flags |= keeper::entry_has_gate;
-      slot.entry.state = keeper::EntryState::Running;
-      if (run->exit) {
-        slot.entry.state = keeper::EntryState::Ended;
-        slot.entry.ended_ns = static_cast<std::int64_t>(run->exited.monotonic_us) * 1000;
-        slot.entry.end_status = run->exit->status;
-        switch (run->exit->kind) {
-          case core::ExitKind::Exited: slot.entry.end_code = CLD_EXITED; break;
-          case core::ExitKind::Killed: slot.entry.end_code = CLD_KILLED; break;
-          case core::ExitKind::Dumped: slot.entry.end_code = CLD_DUMPED; break;
-          case core::ExitKind::Unknown: slot.entry.end_code = keeper::ended_unseen; break;
-        }
-      } else {
-        slot.pidfd = keep(run->pidfd.get());
-        if (slot.pidfd >= 0) slot.entry.flags |= keeper::entry_has_pidfd;
+      if (run->pid > 1 || run->exit) {
+        keeper::Slot slot = slot_of({run->run, unit->id, run->spawn}, *run, run->pid, run->pidfd, run->exit);
+        slot.entry.started_ns = static_cast<std::int64_t>(run->started.monotonic_us) * 1000;
+        slot.entry.ended_ns = run->exit ? static_cast<std::int64_t>(run->exited.monotonic_us) * 1000 : 0;
+        slot.log_fd = keep(run->log.get());
+        if (slot.log_fd >= 0) slot.entry.flags |= keeper::entry_has_log;
+        slot.gate_fd = keep(run->gate.get());
+        if (slot.gate_fd >= 0) slot.entry.flags |= keeper::entry_has_gate;
+        slots.push_back(slot);
+      }
+      // One that was ordered, and of which no answer came, is ordered again.
+      const ControlProcess* const control = run->control.get();
+      if (control == nullptr || control->pid <= 1) continue;
+      keeper::Slot slot = slot_of({run->run, unit->id, control->spawn}, *run, control->pid, control->pidfd,
+                                  control->pidfd || control->exit ? control->exit : std::optional{core::Exit{}});
+      if (run->pid <= 1 && !run->exit) {  // the run's output is with the main process where there is one
+        slot.log_fd = keep(run->log.get());
+        if (slot.log_fd >= 0) slot.entry.flags |= keeper::entry_has_log;
       }
       slots.push_back(slot);
     }
@@ -475,6 +502,8 @@ void Manager::become_keeper() {
   park_here(journal_label, journal_->fd());
   park_here(units_label, saved_->fd());
   park_here(notify_label, notify_.get());
+  if (syslog_) park_here(syslog_label, syslog_.get());
+  if (syslog_pipe_) park_here(syslog_pipe_label, syslog_pipe_.get());
   if (crashes_.fd() >= 0) park_here(crashes_label, crashes_.fd());
   if (is_shutting_down_) park_here(stopping_label, specs_->fd());
   if (tracking_.enters_by_procs()) park_here(by_procs_label, specs_->fd());

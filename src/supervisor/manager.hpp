@@ -36,6 +36,7 @@
 #include "supervisor/journal.hpp"
 #include "supervisor/keeper_channel.hpp"
 #include "supervisor/launch.hpp"
+#include "supervisor/message_socket.hpp"
 #include "supervisor/process_tracking.hpp"
 #include "supervisor/saved_units.hpp"
 #include "supervisor/supervised_unit.hpp"
@@ -51,6 +52,7 @@ struct ManagerOptions {
   std::string cgroup_root{};             ///< empty: below our own cgroup
   std::vector<std::string> unit_path{};  ///< empty: the system's or the user's
   std::vector<std::string> units{};      ///< UNIT or FILE
+  std::string syslog = "auto";           ///< "auto", "off" or the path of a socket for syslog(3)
   ConsoleFormat console = ConsoleFormat::Default;
   std::vector<std::string> pass_env{};  ///< patterns of names that services get from our environment
   unit::Isolation isolation = unit::Isolation::AsSystemd;
@@ -60,11 +62,16 @@ struct ManagerOptions {
 /// On failure: one line about the argument that is wrong. Requires: `arguments` stay as they are, as those of main() do.
 Result<ManagerOptions> parse_manager_arguments(int count, char** arguments);
 
+/// Whose log has what was said with syslog(3) by nobody of ours, or by a service whose output is not logged.
+inline constexpr const char* syslog_unit = "syslog.socket";
+
 /// What the manager parks in the keeper, by label.
 inline constexpr const char* control_label = "control";  ///< the listening control socket
 inline constexpr const char* journal_label = "journal";
 inline constexpr const char* units_label = "units";
-inline constexpr const char* notify_label = "notify";      ///< the socket that services send READY=1 to
+inline constexpr const char* notify_label = "notify";            ///< the socket that services send READY=1 to
+inline constexpr const char* syslog_label = "syslog";            ///< the socket of syslog(3)
+inline constexpr const char* syslog_pipe_label = "syslog-pipe";  ///< what nobody of ours has said, on its way to the log
 inline constexpr const char* stopping_label = "stopping";  ///< any descriptor: everything is to stop, whoever is manager
 inline constexpr const char* crashes_label = "crashes";    ///< what is in hand, and was at crashes: CrashFile
 inline constexpr const char* by_procs_label =
@@ -152,8 +159,14 @@ class Manager : private InstanceView {
   void announce(const core::AnnounceCycle& cycle);
 
   // manager_services.cpp: what services of the richer types need
-  Result<const Launch*> launch_for(SupervisedUnit& unit, const Run& run, const core::SpawnProcess& order, Launch& fresh,
+  Result<const Launch*> launch_for(SupervisedUnit& unit, Run& run, const core::SpawnProcess& order, Launch& fresh,
                                    UniqueFd& fresh_spec);
+  struct Executed {
+    std::string program{};
+    std::string directive{};  ///< "ExecStop= "; empty: the service's own
+    bool has_our_rights = false;
+  };
+  static Executed executed_by(const SupervisedUnit& unit, core::CommandPhase phase, std::size_t command);
   void check_conditions(core::UnitId id);
   void remove_directories(const SupervisedUnit& unit);
   void find_main(const core::RunKey& key);
@@ -161,12 +174,6 @@ class Manager : private InstanceView {
   bool take_candidate(SupervisedUnit& unit, Run& run, pid_t pid);
   void track_main(const core::SpawnKey& key);
   void end_instance(const core::EndInstance& order);
-  [[nodiscard]] std::string notify_path() const;
-  Result<void> open_notify(UniqueFd parked);
-  bool is_being_started(pid_t sender);
-  void take_notifications();
-  void take_notification(pid_t sender, std::string_view text);
-  std::pair<SupervisedUnit*, Run*> sender_of(pid_t sender);
   void send_signal(const core::SendSignal& order);
   void kill_run(const core::RunKey& key);
   void watch(const core::RunKey& key);
@@ -192,6 +199,20 @@ class Manager : private InstanceView {
   void remove_leaf(std::string leaf);
   [[nodiscard]] RunProcesses processes(const Run& run, const std::string& leaf) const;
   logbook::UnitLog& log_of(SupervisedUnit& unit);
+
+  // manager_messages.cpp: sd_notify(3) and syslog(3)
+  [[nodiscard]] std::string notify_path() const;
+  Result<void> open_notify(UniqueFd parked);
+  bool is_being_started(const ReceivedMessage& message);
+  void take_notifications();
+  void take_notification(const ReceivedMessage& received);
+  SupervisedUnit* unit_of_process(const ReceivedMessage& message);
+  SupervisedUnit* heard_by(const ReceivedMessage& message);
+  [[nodiscard]] std::string syslog_path() const;
+  void open_syslog(UniqueFd parked, UniqueFd pipe);
+  void take_syslog();
+  void take_syslog_again();
+  static std::string syslog_line(const ReceivedMessage& received, const SupervisedUnit* unit);
 
   // manager_view.cpp: InstanceView
   [[nodiscard]] std::optional<UnitStatus> unit(std::string_view name, Detail detail) const override;
@@ -239,6 +260,11 @@ class Manager : private InstanceView {
   std::unique_ptr<logbook::LogDirectory> logs_{};
   std::optional<ControlServer> control_{};
   UniqueFd notify_{};
+  UniqueFd syslog_{};  ///< none: it is not for us to receive
+  UniqueFd syslog_pipe_{};
+  std::unique_ptr<logbook::UnitLog> syslog_log_{};  ///< of what nobody of ours has said
+  std::string syslog_file_{};
+  std::size_t syslog_written_ = 0;  ///< of the message that comes next
   Verbs verbs_{*this};
   Verbs::Answers answers_{};
   DenialPacing denials_{};

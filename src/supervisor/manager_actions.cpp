@@ -298,7 +298,7 @@ void Manager::take_spawned(const keeper::Header& header, const keeper::Entry& en
     Error why = is_full ? Error{"the limit of " + std::to_string(header.capacity) +
                                     " processes is reached (RLIMIT_NOFILE); raise it and start the instance again",
                                 error}
-                        : Error::from_errno(error, "start", unit->launch.program);
+                        : Error::from_errno(error, "start", executed_by(*unit, order.phase, order.command).program);
     unit->last_failure = why.message();
     const bool is_tried_again = is_for_want_of_resources(error) && !is_full;
     say(unit->name + ": " + why.message() + (is_tried_again ? "; tried again" : "; not started"));

@@ -26,6 +26,7 @@
 #include "os/file.hpp"
 #include "os/system.hpp"
 #include "supervisor/failure_text.hpp"
+#include "supervisor/in_effect.hpp"
 #include "supervisor/manager.hpp"
 #include "supervisor/manager_tokens.hpp"
 #include "supervisor/name_service.hpp"
@@ -60,6 +61,16 @@ constexpr int birth_look_pause_ms = 1;
 std::string first_line(const char* path) {
   std::string text = os::read_file(path, 4096).value_or(std::string{});
   return text.substr(0, text.find('\n'));
+}
+
+std::uint64_t own_ambient_capabilities() {
+  const std::string status = os::read_file("/proc/self/status", 16 * 1024).value_or(std::string{});
+  for (std::string_view line : base::lines(status)) {
+    std::uint64_t set = 0;
+    if (base::remove_prefix(line, "CapAmb:\t") && std::from_chars(line.begin(), line.end(), set, 16).ec == std::errc{})
+      return set;
+  }
+  return 0;
 }
 
 unit::Specifiers machine_facts(const Accounts& accounts) {
@@ -195,7 +206,8 @@ bool is_plain(const unit::UnitSpec& unit) {
                                            [](const unit::ManagedDirectories& d) { return !d.names.empty(); });
   return is_of_one_command && is_of_one_process && !has_directories && unit.conditions.empty() &&
          !wants_fresh_compile(unit) && s.notify_access == unit::NotifyAccess::None && !s.watchdog && s.user.empty() &&
-         s.group.empty() && s.supplementary_groups.empty();
+         s.group.empty() && s.supplementary_groups.empty() && s.syslog_level_prefix && s.syslog_identifier.empty() &&
+         !asks_for_priorities_or_limits(s) && !s.system_call_filter;
 }
 static_assert(static_cast<int>(core::EmergencyAction::ExitForce) == static_cast<int>(unit::EmergencyAction::ExitForce));
 static_assert(static_cast<int>(core::RestartWhen::Always) == static_cast<int>(unit::RestartWhen::Always));
@@ -224,6 +236,8 @@ Result<ManagerOptions> parse_manager_arguments(int count, char** arguments) {
       options.unit_path.push_back(std::move(directory));
     } else if (value_of("--pass-env=", value)) {
       options.pass_env.push_back(std::move(value));
+    } else if (value_of("--syslog=", value) && (value == "auto" || value == "off" || value.starts_with('/'))) {
+      options.syslog = value;
     } else if (value_of("--isolation=", value) && (value == "strict" || value == "as-systemd")) {
       options.isolation = value == "strict" ? unit::Isolation::Strict : unit::Isolation::AsSystemd;
     } else if (value_of("--console=", value) && (value == "prefix" || value == "json" || value == "off")) {
@@ -281,6 +295,7 @@ Result<void> Manager::open() {
   surroundings_.our_uid = ::geteuid();
   surroundings_.our_gid = ::getegid();
   surroundings_.nofile_hard = limit.rlim_max;
+  surroundings_.inherited_ambient = own_ambient_capabilities();
   surroundings_.environment.push_back("PATH=" +
                                       surroundings_.search_path.substr(0, surroundings_.search_path.find(":/sbin")));
   if (const char* language = ::secure_getenv("LANG")) surroundings_.environment.push_back(std::string{"LANG="} + language);
@@ -493,6 +508,8 @@ Result<void> Manager::recover() {
   }
   PERDURE_CHECK(open_control(std::move(parked[control_label])));
   PERDURE_CHECK(open_notify(std::move(parked[notify_label])));
+  UniqueFd syslog = std::move(parked[syslog_label]);
+  UniqueFd syslog_pipe = std::move(parked[syslog_pipe_label]);
   for (const JournalEntry& entry : entries) records_[entry.record.unit] = entry.record;
   std::vector<core::Event> found;
   PERDURE_CHECK(list_processes(found));
@@ -516,6 +533,7 @@ Result<void> Manager::recover() {
   }
   events_.insert(events_.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   records_.clear();
+  open_syslog(std::move(syslog), std::move(syslog_pipe));  // now that it is known who runs
   std::uint64_t seed = 0;
   static_cast<void>(sys::getrandom(&seed, sizeof seed, 0));
   events_.emplace_back(core::RecoveryCompleted{seed});
@@ -749,12 +767,14 @@ void Manager::load_units(UniqueFd saved) {
 void Manager::load_arguments() {
   std::vector<std::string> words = std::move(options_.units);  // once per instance
   if (words.empty()) {
-    const UnitNames names = files_.default_units({}, [this](const FoundUnit& found, const std::function<void()>& read) {
+    const auto read_guarded = [this](const FoundUnit& found, const std::function<void()>& read) {
       const std::uint64_t hash = suspected_hash(found);
       if (hash != 0 && is_quarantined(crashes_.record(), Input::Unit, found.name.text(), hash)) return;
       const CrashFile::Held held{crashes_, Input::Unit, found.name.text(), hash};
       read();
-    });
+    };
+    const UnitNames names = files_.default_units(
+        {}, read_guarded, options_.unit_path.empty() ? UnitFiles::Default::Enabled : UnitFiles::Default::Any);
     for (const unit::UnitName& name : names.names) words.push_back(name.text());
   }
   for (const std::string& word : words) {
@@ -862,7 +882,11 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
       unit.load_state = LoadState::Error;
       if (unit.load_error.empty()) unit.load_error = unit.name + ": only services and targets can be run by this version";
     } else if (unit.kind == core::UnitKind::Service && !spec.service.exec_start.empty()) {
+      // A filter takes milliseconds to compile: a manager that has services to adopt does that when one of them is started.
+      auto& filter = spec.service.system_call_filter;
+      auto later = is_recovering_ ? std::exchange(filter, std::nullopt) : std::nullopt;
       Result<CompiledLaunch> compiled = compile(spec, *accounts_, surroundings_);
+      if (later) filter = std::move(later);
       Result<SpecPlace> place = compiled ? specs_->add(compiled->bytes) : Result<SpecPlace>{compiled.error()};
       if (place) {
         unit.launch = std::move(compiled->launch);
@@ -931,6 +955,7 @@ void Manager::reload_file(SupervisedUnit& unit) {
   unit.kind = fresh.kind;
   unit.type = fresh.type;
   unit.restart = fresh.restart;
+  unit.has_default_dependencies = fresh.has_default_dependencies;
   unit.refuses_manual_start = fresh.refuses_manual_start;
   unit.refuses_manual_stop = fresh.refuses_manual_stop;
   unit.launch = std::move(fresh.launch);

@@ -23,6 +23,7 @@ enum class TokenKind : std::uint8_t {
   Console,      ///< poller: its reader takes more
   Notify,       ///< poller: a message for us
   MainProcess,  ///< timer: look for a main process again
+  Syslog,       ///< poller: somebody said something with syslog(3); timer: the pipe it goes to may have room again
 };
 
 inline constexpr std::uint64_t token_run_mask = 0xffffff;

@@ -12,6 +12,7 @@
 #include "os/system.hpp"
 #include "perdure/version.hpp"
 #include "supervisor/failure_text.hpp"
+#include "supervisor/in_effect.hpp"
 #include "supervisor/manager.hpp"
 
 namespace perdure::supervisor {
@@ -115,6 +116,9 @@ void Manager::remark_on_process(const Run& run, UnitStatus& status) const {
                                   "): no signal ends it before that call returns"));
   }
   const SupervisedUnit* const unit = find(status.name);
+  if (unit != nullptr && unit->spec != nullptr) {
+    for (std::string& line : not_in_effect(unit->spec->service, run.pid)) status.remarks.push_back(hold(std::move(line)));
+  }
   if (unit != nullptr && unit->launch.has_log && (!run.log || run.log_has_ended))
     status.remarks.emplace_back("it has closed its standard output and error: nothing that it writes is recorded");
 }

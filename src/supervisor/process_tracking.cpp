@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/inotify.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <map>
 #include <utility>
 
+#include <climits>
 #include <fmt/format.h>
 
 #include "base/errno_name.hpp"
@@ -175,6 +177,22 @@ Identity identity_of(pid_t pid) {
   constexpr std::string_view executor{"perdure-executor\0", 17};
   const std::size_t second = words.starts_with(executor) ? words.find('\0', executor.size()) : std::string::npos;
   return {second == std::string::npos ? std::array<std::uint8_t, 16>{} : id_at(words, second + 1)};
+}
+
+/// The number of the cgroup that a process is in, or was when it ended; 0: the kernel does not say.
+std::uint64_t cgroup_of(int pidfd) {
+  // The head of <linux/pidfd.h>'s pidfd_info, which older headers lack.
+  struct {
+    std::uint64_t mask = 0;
+    std::uint64_t cgroup = 0;
+    std::uint32_t rest[12]{};
+  } info;
+  constexpr std::uint64_t has_cgroup = 1 << 2;
+  constexpr std::uint64_t has_exit = 1 << 3;
+  constexpr unsigned long get_info = 0xc000ff0bUL | (sizeof info << 16);  // _IOWR(0xFF, 11, struct pidfd_info)
+  info.mask = has_cgroup | has_exit;
+  if (pidfd < 0 || sys::ioctl(pidfd, get_info, reinterpret_cast<int*>(&info)) != 0) return 0;
+  return (info.mask & has_cgroup) != 0 ? info.cgroup : 0;
 }
 
 std::array<std::uint8_t, 16> invocation_of(pid_t pid) { return identity_of(pid).invocation; }
@@ -508,8 +526,11 @@ pid_t ProcessTracking::only_child_of(const RunProcesses& run, pid_t parent) cons
   return only;
 }
 
-std::optional<std::string> ProcessTracking::leaf_of(pid_t pid) const {
+std::optional<std::string> ProcessTracking::leaf_of(pid_t pid, int pidfd) const {
   if (kind_ != TrackingKind::CgroupV2 || pid <= 1) return std::nullopt;
+  if (const std::uint64_t id = cgroup_of(pidfd); id != 0) {
+    if (auto leaf = leaf_with_id(id)) return leaf;
+  }
   const std::string text = read_at(AT_FDCWD, "/proc/" + std::to_string(pid) + "/cgroup");
   for (std::string_view line : base::lines(text)) {
     if (!base::remove_prefix(line, "0::") || !base::remove_prefix(line, shown_path_)) continue;
@@ -517,6 +538,30 @@ std::optional<std::string> ProcessTracking::leaf_of(pid_t pid) const {
     return std::string{line.substr(0, line.find('/'))};  // a service may have cgroups of its own in its leaf
   }
   return std::string{};
+}
+
+/// The leaf that is, or that holds, the cgroup with this number; empty: it is none of ours. Nothing: it could not be found out.
+std::optional<std::string> ProcessTracking::leaf_with_id(std::uint64_t id) const {
+  // Opening by number takes CAP_DAC_READ_SEARCH, which containers do not have.
+  alignas(file_handle) char room[sizeof(file_handle) + sizeof id]{};
+  auto* const handle = reinterpret_cast<file_handle*>(room);
+  handle->handle_bytes = sizeof id;
+  handle->handle_type = 0xfe;  // FILEID_KERNFS
+  std::memcpy(room + sizeof(file_handle), &id, sizeof id);
+  if (const UniqueFd cgroup{sys::open_by_handle_at(directory_.get(), handle, O_PATH | O_CLOEXEC)}) {
+    char name[PATH_MAX];
+    const ssize_t size = sys::readlink(("/proc/self/fd/" + std::to_string(cgroup.get())).c_str(), name, sizeof name);
+    std::string_view path{name, size > 0 ? static_cast<std::size_t>(size) : 0};
+    if (!base::remove_prefix(path, path_) || !base::remove_prefix(path, "/")) return std::string{};
+    return std::string{path.substr(0, path.find('/'))};
+  }
+  if (errno != EPERM) return std::nullopt;
+  for (std::string& leaf : leaves()) {
+    struct stat status {};
+    if (sys::fstatat(directory_.get(), leaf.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_ino == id)
+      return std::move(leaf);
+  }
+  return std::nullopt;
 }
 
 bool ProcessTracking::was_used(std::string_view leaf) const {

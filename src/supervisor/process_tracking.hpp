@@ -99,7 +99,8 @@ class ProcessTracking {
   /// The one process of the run whose parent is `parent`; 0: there is none, or there are several.
   [[nodiscard]] pid_t only_child_of(const RunProcesses& run, pid_t parent) const;
   /// The leaf that a process is in; empty: none of ours. Nothing where nobody can tell (all but cgroup v2): ask contains().
-  [[nodiscard]] std::optional<std::string> leaf_of(pid_t pid) const;
+  /// `pidfd`, where there is one, tells it also of a process that has ended (Linux 6.15), and never of another with its number.
+  [[nodiscard]] std::optional<std::string> leaf_of(pid_t pid, int pidfd = -1) const;
   /// Whether there was ever a process in the leaf. False also where nobody can tell (all but cgroup v2).
   [[nodiscard]] bool was_used(std::string_view leaf) const;
   /// Removes an empty leaf. False: it is not possible yet; try again later.
@@ -127,6 +128,7 @@ class ProcessTracking {
   struct Snapshot;
   [[nodiscard]] const Snapshot& snapshot() const;
   [[nodiscard]] std::vector<pid_t> members(const RunProcesses& run) const;
+  [[nodiscard]] std::optional<std::string> leaf_with_id(std::uint64_t id) const;
   [[nodiscard]] bool still_belongs(const RunProcesses& run, pid_t pid) const;
 
   TrackingKind kind_ = TrackingKind::BestEffort;

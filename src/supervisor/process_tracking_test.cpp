@@ -21,6 +21,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "os/fault_plan.hpp"
 #include "os/system.hpp"
 #include "perdure/testing/process.hpp"
 
@@ -138,6 +139,26 @@ TEST_F(CgroupTest, AProcessIsBornInItsLeafAndCannotLeaveIt) {
   EXPECT_FALSE(tracking->contains(run, -1));
   ASSERT_TRUE(eventually([&] { return children().size() == 2; })) << "the one that escaped comes to us";
   for (const pid_t child : children()) EXPECT_TRUE(tracking->contains(run, child));
+}
+
+TEST_F(CgroupTest, TheLeafOfAProcessIsKnownByItsNumberAndAlsoLaterByItsPidfd) {
+  const Birthplace place = tracking->prepare(leaf).value();
+  const pid_t pid = start("exec sleep 1000", "NONE=", place.fd.get());
+  const UniqueFd pidfd{os::sys::pidfd_open(pid, 0)};
+  EXPECT_EQ(tracking->leaf_of(pid), leaf);
+  EXPECT_EQ(tracking->leaf_of(pid, pidfd.get()), leaf);
+  EXPECT_EQ(tracking->leaf_of(::getpid()), "");
+  {
+    os::testing::FaultPlan plan{{.call = os::Call::open_by_handle_at, .error = EPERM}};  // as in a container
+    EXPECT_EQ(tracking->leaf_of(pid, pidfd.get()), leaf);
+  }
+  const UniqueFd own{os::sys::pidfd_open(::getpid(), 0)};
+  EXPECT_EQ(tracking->leaf_of(::getpid(), own.get()), "");
+  send(pid, SIGKILL);
+  reap(pid);
+  const auto known = tracking->leaf_of(pid, pidfd.get());
+  if (known == "") GTEST_SKIP() << "only Linux 6.15 and later tell it of a process that has ended";
+  EXPECT_EQ(known, leaf);
 }
 
 TEST_F(CgroupTest, ALeafThatIsThereAlreadyIsUsed) {

@@ -66,11 +66,14 @@ struct Run : MainProcess {
   bool is_watched = false;      ///< the core wants to know when nothing is left
   bool looks_for_main = false;  ///< FindMain was ordered, and not answered
   bool told_empty = false;
-  bool log_is_polled = false;  ///< the pipe is in the poller's set
-  bool log_has_ended = false;  ///< nobody has it open for writing
-  bool is_released = false;    ///< waits only for its last log bytes to be written
-  bool is_killed = false;      ///< all of it got SIGKILL
-  std::uint8_t looks = 0;      ///< at whether it is empty, in a row
+  bool has_directories = false;  ///< RuntimeDirectory= and its relatives were made for it
+  bool told_unheard = false;     ///< a message that NotifyAccess= does not include was said
+  bool told_claim = false;       ///< a MAINPID= that is none of its processes was said
+  bool log_is_polled = false;    ///< the pipe is in the poller's set
+  bool log_has_ended = false;    ///< nobody has it open for writing
+  bool is_released = false;      ///< waits only for its last log bytes to be written
+  bool is_killed = false;        ///< all of it got SIGKILL
+  std::uint8_t looks = 0;        ///< at whether it is empty, in a row
   /// No process is known to be alive.
   [[nodiscard]] bool is_without_process() const noexcept {
     const bool has_main = pid != 0 && !exit;

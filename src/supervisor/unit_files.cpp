@@ -412,15 +412,17 @@ UnitNames UnitFiles::list() const {
   return all;
 }
 
-UnitNames UnitFiles::default_units(const unit::Specifiers& machine, const Reading& reading) const {
+UnitNames UnitFiles::default_units(const unit::Specifiers& machine, const Reading& reading, Default which) const {
   UnitNames all;
   const UnitName default_target = *UnitName::parse("default.target");
   std::vector<FoundUnit> targets{find(default_target)};
   // Nobody wrote it, and nothing adds to it.
   const bool is_empty = targets.front().is_built_in && targets.front().sources.size() == 1;
-  if (targets.front().state == LoadState::Loaded && !is_empty) {
+  if (is_empty && which == Default::Enabled) targets.front() = find(*UnitName::parse("multi-user.target"));
+  if (targets.front().state == LoadState::Loaded && (!is_empty || which == Default::Enabled)) {
     // Each target is looked at once: they may name one another in a circle.
     std::set<UnitName> seen{default_target, targets.front().name};
+    if (which == Default::Enabled) all.names.push_back(targets.front().name);
     while (!targets.empty()) {
       const FoundUnit target = std::move(targets.back());
       targets.pop_back();

@@ -84,7 +84,11 @@ class UnitFiles {
   /// `reading` is called for each unit whose texts are parsed for that, and calls what it is given, or does not: then the unit
   /// wants nothing, and counts as one that is to be started.
   using Reading = std::function<void(const FoundUnit& found, const std::function<void()>& read)>;
-  [[nodiscard]] UnitNames default_units(const unit::Specifiers& machine = {}, const Reading& reading = read_all) const;
+  /// Enabled: what default.target wants, or where nobody has written it multi-user.target, and that target. Any: what default.target
+  /// wants, or where nobody has written it every unit with [Install], or else every service.
+  enum class Default { Any, Enabled };
+  [[nodiscard]] UnitNames default_units(const unit::Specifiers& machine = {}, const Reading& reading = read_all,
+                                        Default which = Default::Any) const;
   static void read_all(const FoundUnit& /*found*/, const std::function<void()>& read) { read(); }
 
  private:

@@ -292,6 +292,17 @@ TEST_F(UnitFilesTest, ListsEachUnitOnceUnderItsOwnName) {
   EXPECT_THAT(texts(all.diagnostics), ElementsAre(HasSubstr("it is skipped")));
 }
 
+TEST_F(UnitFilesTest, AMachineStartsWhatIsEnabledAndNothingElse) {
+  const auto enabled = [this] { return names(files.default_units({}, UnitFiles::read_all, UnitFiles::Default::Enabled)); };
+  write(lib + "/a.service", "[Service]\nExecStart=/bin/x\n[Install]\nWantedBy=multi-user.target\n");
+  write(lib + "/b.service");
+  EXPECT_THAT(enabled(), ElementsAre("multi-user.target"));
+  link("../b.service", etc + "/multi-user.target.wants/b.service");
+  EXPECT_THAT(enabled(), ElementsAre("b.service", "multi-user.target"));
+  write(etc + "/default.target", "[Unit]\nWants=a.service\n");
+  EXPECT_THAT(enabled(), ElementsAre("a.service", "default.target"));
+}
+
 TEST_F(UnitFilesTest, StartsByDefaultWhatDefaultTargetWantsElseWhatIsInstallableElseEveryService) {
   write(lib + "/a.service");
   write(lib + "/b@.service");

@@ -298,7 +298,7 @@ void Checks::starting_control(const core::SpawnProcess& order) {
   if (present != nullptr && settings(key.unit).kill_mode != KillMode::None && forgotten_.count(key.unit) == 0)
     for (const Process& p : present->processes) {
       const core::SpawnKey other{key.unit, key.run, p.spawn};
-      if (p.role != Role::Control || !p.is_alive || p.spawn == 0 || given_up_.count(other) != 0) continue;
+      if (p.role != Role::Control || !p.is_alive || p.spawn == 0) continue;
       complain(fmt::format("I16: {} is started beside the control process {}", text(key), text(other)));
     }
   Life& life = lives_[key.run_key()];
@@ -339,7 +339,6 @@ void Checks::signalling(Instant now, const core::SpawnKey& process, core::Signal
   const bool is_at_control =
       target == core::SignalTarget::Process && entry != machine_.table().end() && entry->second.role == Role::Control;
   if (is_at_control && number == SIGKILL) {
-    given_up_.insert(process);
     const bool is_over = recorded.run != key.run;                                               // decided in the same round
     if (is_over || (s.timeout_start && now >= recorded.last_start + *s.timeout_start)) return;  // of a reload that hangs
   }

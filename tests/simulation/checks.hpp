@@ -105,7 +105,6 @@ class Checks {
   std::map<core::SpawnKey, Intent> intents_{};
   std::map<core::RunKey, Life> lives_{};
   std::set<core::SpawnKey> untracked_{};  ///< live, and the keeper that knew them is lost
-  std::set<core::SpawnKey> given_up_{};   ///< control processes that were killed by themselves
   std::set<core::UnitId>
       forgotten_{};  ///< units whose journal was lost at some time: what is recorded of them is incomplete
   std::map<core::RunKey, Instant> grace_began_{};

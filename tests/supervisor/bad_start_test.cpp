@@ -136,6 +136,18 @@ TEST_P(BadStart, AProgramThatIsBeingWrittenIsTriedAgainAndThenGivenUp) {
               "somebody still has it open for writing");
 }
 
+TEST_P(BadStart, ACommandBesideTheServiceIsToldWithItsDirective) {
+  add("early.service", "/bin/sleep 1000", "ExecStartPre=/bin/true\nExecStartPre=/no/such/check\n");
+  EXPECT_EQ(instance_.carry_out("start", {"early.service"}), "failed");
+  expect_told("early.service", "ExecStartPre= cannot execute /no/such/check: No such file or directory (ENOENT)",
+              "there is no such file");
+  instance_.add_unit("steps.service",
+                     "[Service]\nType=oneshot\nExecStart=/bin/true\nExecStart=/no/such/step\nExecStart=/bin/true\n");
+  EXPECT_EQ(instance_.carry_out("start", {"steps.service"}), "failed");
+  expect_told("steps.service", "ExecStart= cannot execute /no/such/step: No such file or directory (ENOENT)",
+              "there is no such file");
+}
+
 TEST_P(BadStart, ADirectoryThatIsMissingIsTold) {
   add("lost.service", "/bin/true", "WorkingDirectory=/no/such/directory\n");
   expect_failed_start("lost.service");

@@ -1,6 +1,9 @@
 // The keeper killed: services go on as the same processes, no byte is lost, and a status is told as it was or as unknown.
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <csignal>
 #include <cstdio>
 
 #include <gmock/gmock.h>
@@ -45,6 +48,32 @@ void kill_keepers(Owner owner, unsigned kills) {
 TEST(KeeperKilled, ServicesGoOnAndNothingIsToldWrongly) { kill_keepers(Owner::Ourselves, 50); }
 
 TEST(KeeperKilled, AnOrdinaryUsersServicesGoOnToo) { kill_keepers(Owner::Nobody, 15); }
+
+TEST(KeeperKilled, ACommandThatRunsMeanwhileIsNotRunTwice) {
+  Instance instance{Owner::Ourselves, Parent::Init};
+  instance.add("bystander.service", "idle");
+  const std::string gate = instance.path("gate");
+  ASSERT_EQ(::mkfifo(gate.c_str(), 0600), 0);
+  instance.start();
+  const std::string began = instance.path("began");
+  instance.add_unit("web.service", "[Service]\nExecStartPre=/bin/sh -c 'echo $$$$ >> " + began + "; read line < " + gate +
+                                       "'\nExecStart=/bin/sh -c 'read line < " + gate + "'\n");
+  instance.ask({{"verb", "start"}, {"units", {"web.service"}}, {"wait", false}});
+  ASSERT_TRUE(eventually([&] { return perdure::testing::read_file(began).value_or("").ends_with('\n'); }));
+  ASSERT_TRUE(instance.wait_for("web.service", "start-pre"));
+
+  const auto keeper = static_cast<pid_t>(instance.number("KeeperPID"));
+  const auto manager = static_cast<pid_t>(instance.number("ManagerPID"));
+  ASSERT_TRUE(signal_descendant(keeper, SIGKILL));
+  ASSERT_TRUE(eventually([&] { return instance.number("KeeperPID") == manager; })) << instance.output();
+  EXPECT_EQ(instance.unit("web.service").value("SubState", ""), "start-pre");
+  perdure::testing::write_file(gate, "go\n");
+  ASSERT_TRUE(instance.wait_for("web.service", "running")) << instance.output();
+  const std::string pids = perdure::testing::read_file(began).value_or("");
+  EXPECT_EQ(std::count(pids.begin(), pids.end(), '\n'), 1) << pids;
+  instance.stop();
+  EXPECT_EQ(instance.leftovers(), "");
+}
 
 }  // namespace
 }  // namespace supervisor_test
