@@ -523,6 +523,7 @@ void track(const Request& request, std::uint32_t fd_count) {
   slot->entry.pid = request.number;
   slot->entry.state = EntryState::Running;
   slot->entry.flags = message::entry_tracked;
+  for (int i = 0; i < 16; ++i) slot->entry.invocation[i] = request.invocation[i];
   slot->entry.started_ns = now();
   if (has_log) {
     slot->log_fd = keep(child_fd_first + 1);

@@ -737,9 +737,11 @@ TEST_F(KeeperTest, AnAdoptedDescendantIsTrackedWithItsExactEnd) {
   const UniqueFd pidfd{os::sys::pidfd_open(orphan, 0)};
   const Key key{1, 7, 2};
   const auto answer =
-      manager.ask(Request{.operation = Operation::Track, .key = key, .number = orphan}, std::array{pidfd.get()});
+      manager.ask(Request{.operation = Operation::Track, .key = key, .number = orphan, .invocation = {1, 2, 3}},
+                  std::array{pidfd.get()});
   ASSERT_EQ(answer.message.header.error, 0);
   EXPECT_EQ(answer.message.entries[0].pid, orphan);
+  EXPECT_EQ(answer.message.entries[0].invocation[2], 3) << "whoever comes after the manager knows its run by it";
   EXPECT_EQ(answer.message.entries[0].flags & message::entry_tracked, message::entry_tracked);
   EXPECT_EQ(manager.ask(Request{.operation = Operation::Track, .key = key, .number = orphan}, std::array{pidfd.get()})
                 .message.header.error,

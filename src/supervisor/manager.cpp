@@ -274,6 +274,7 @@ void Manager::take_keeper_messages() {
       case keeper::Kind::Spawned: take_spawned(message.header, message.entries[0], received->fds); break;
       case keeper::Kind::Exited:
         owes_sign_of_life_ = true;
+        tracking_.look_again_after(base::Instant{base::Duration{message.entries[0].ended_ns}});
         if (message.header.count == 1) take_exit(message.entries[0]);
         break;
       case keeper::Kind::Signalled: {

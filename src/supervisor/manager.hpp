@@ -151,12 +151,14 @@ class Manager : private InstanceView {
 
   // manager_actions.cpp
   void carry_out(const core::Action& action);
+  ProcessMark mark_of(const core::UnitRecord& record);
   void record(const core::ActionList& actions);
   void spawn(const core::SpawnProcess& order);
   bool is_told_again(const Run& run, const core::SpawnProcess& order);
   void order_spawn(SupervisedUnit& unit, Run& run, const core::SpawnProcess& order);
   void acknowledge(const core::SpawnKey& key);
   void release_process(const core::SpawnKey& key);
+  void note_entry(const SupervisedUnit& unit, Run& run, std::uint32_t spawn);
   static logbook::RunIdentity identity_of(const Run& run);
   void announce(const core::AnnounceCycle& cycle);
   void announce(const core::AnnounceCutShort& cut);
@@ -208,6 +210,7 @@ class Manager : private InstanceView {
   // manager_messages.cpp: sd_notify(3) and syslog(3)
   [[nodiscard]] std::string notify_path() const;
   Result<void> open_notify(UniqueFd parked);
+  bool is_being_started(const ReceivedMessage& message);
   void take_notifications();
   void take_notification(const ReceivedMessage& received);
   SupervisedUnit* unit_of_process(const ReceivedMessage& message);

@@ -71,6 +71,8 @@ template <class... Cases>
 struct Overloaded : Cases... {
   using Cases::operator()...;
 };
+template <class... Cases>
+Overloaded(Cases...) -> Overloaded<Cases...>;  // clang before 17 does not find it by itself
 
 }  // namespace
 
@@ -102,18 +104,27 @@ void Manager::carry_out(const core::Action& action) {
              action);
 }
 
+/// Whom a record is about. A run has its INVOCATION_ID from the first record of it on, before there is any process: whoever comes
+/// after us gives the same to what is still to be started in it.
+ProcessMark Manager::mark_of(const core::UnitRecord& record) {
+  SupervisedUnit* const unit = find(record.unit);
+  if (unit == nullptr || record.run == 0) return {};
+  if (const Run* const run = unit->find_run(record.run)) return {run->pid, run->invocation, run->log_pipe};
+  if (unit->last != nullptr && unit->last->run == record.run)
+    return {unit->last->pid, unit->last->invocation, unit->last->log_pipe};
+  if (unit->next_run != record.run) {
+    unit->next_run = record.run;
+    unit->next_invocation = new_invocation();
+  }
+  return {0, unit->next_invocation, 0};
+}
+
 /// Intent before effect: one write for all that the round decided.
 void Manager::record(const core::ActionList& actions) {
   for (const core::Action& action : actions) {
     const auto* const order = std::get_if<core::RecordUnit>(&action);
     if (order == nullptr) continue;
-    JournalEntry entry{order->record, {}};
-    const SupervisedUnit* const unit = find(order->record.unit);
-    const Run* const run = unit == nullptr ? nullptr : unit->find_run(order->record.run);
-    if (run != nullptr) entry.process = {run->pid, run->invocation, run->log_pipe};
-    else if (unit != nullptr && unit->last != nullptr && unit->last->run == order->record.run)
-      entry.process = {unit->last->pid, unit->last->invocation, unit->last->log_pipe};
-    entries_.push_back(entry);
+    entries_.push_back({order->record, mark_of(order->record)});
   }
   if (entries_.empty()) return;
   const Result<void> written = journal_->append(entries_);
@@ -121,13 +132,7 @@ void Manager::record(const core::ActionList& actions) {
   if (written && !journal_->wants_rewrite(units_.size())) return;
   // The core's records are at least as new as what was to be appended.
   std::vector<JournalEntry> all;
-  for (const core::UnitRecord& known : engine_.snapshot()) {
-    JournalEntry entry{known, {}};
-    const SupervisedUnit* const unit = find(known.unit);
-    if (const Run* const run = unit == nullptr ? nullptr : unit->find_run(known.run))
-      entry.process = {run->pid, run->invocation, run->log_pipe};
-    all.push_back(entry);
-  }
+  for (const core::UnitRecord& known : engine_.snapshot()) all.push_back({known, mark_of(known)});
   const bool was_volatile = journal_->is_volatile();
   journal_->rewrite(all);
   park(journal_label, journal_->fd());
@@ -157,7 +162,9 @@ void Manager::spawn(const core::SpawnProcess& order) {
     unit->runs.push_back(std::make_unique<Run>());
     run = unit->runs.back().get();
     run->run = key.run;
-    run->invocation = new_invocation();
+    run->invocation = unit->last != nullptr && unit->last->run == key.run ? unit->last->invocation
+                      : unit->next_run == key.run                         ? unit->next_invocation
+                                                                          : new_invocation();
   }
   run->last_spawn = std::max(run->last_spawn, key.spawn);
   if (order.is_main) {
@@ -306,7 +313,7 @@ void Manager::take_spawned(const keeper::Header& header, const keeper::Entry& en
         core::SpawnFailed{key, is_tried_again ? core::SpawnProblem::Resource : core::SpawnProblem::Permanent});
     return;
   }
-  run->unacknowledged.push_back(key.spawn);
+  note_entry(*unit, *run, key.spawn);
   UniqueFd pidfd = fds.empty() ? UniqueFd{} : std::move(fds.front());
   if (order.is_main) {
     run->pid = entry.pid;
@@ -318,6 +325,7 @@ void Manager::take_spawned(const keeper::Header& header, const keeper::Entry& en
   }
   if (run->log) {
     if (unit->log) unit->log->begin_run(identity_of(*run));
+    run->log_has_ended = false;
     if (!run->log_is_polled)
       run->log_is_polled =
           poller_.add(run->log.get(), loop::Interest::Read, token_of(TokenKind::Log, unit->id, run->run)).has_value();
@@ -490,8 +498,17 @@ void Manager::release_process(const core::SpawnKey& key) {
   SupervisedUnit* const unit = find(key.unit);
   Run* const run = unit == nullptr ? nullptr : unit->find_run(key.run);
   if (run == nullptr) return;
-  if (std::erase(run->unacknowledged, key.spawn) > 0) acknowledge(key);
+  // The keeper's entry is how the next manager knows that there is a run, and has its log. So the last one stays.
+  if (run->unacknowledged == std::vector{key.spawn}) run->held = key.spawn;
+  else if (std::erase(run->unacknowledged, key.spawn) > 0) acknowledge(key);
   if (run->control != nullptr && run->control->spawn == key.spawn) run->control.reset();
+}
+
+/// The keeper holds an entry for the spawn; one that was held only so that there is one may go.
+void Manager::note_entry(const SupervisedUnit& unit, Run& run, std::uint32_t spawn) {
+  const std::uint32_t held = std::exchange(run.held, 0);
+  if (held != 0 && std::erase(run.unacknowledged, held) > 0) acknowledge({unit.id, run.run, held});
+  run.unacknowledged.push_back(spawn);
 }
 
 void Manager::remove_leaf(std::string leaf) {
@@ -565,7 +582,11 @@ void Manager::take_log(SupervisedUnit& unit, Run& run) {
   const logbook::Taken taken = unit.log->take(run.log.get(), logbook::LogTime::now());
   note_log(unit, taken);
   if (taken.end && taken.blocked == 0) {
-    forget_log(run);
+    // Nobody writes any more, and it stays: what is started later in the run writes to the same pipe. Were there two of them, the
+    // next manager would not know which to read.
+    if (run.log_is_polled) static_cast<void>(poller_.remove(run.log.get()));
+    run.log_is_polled = false;
+    run.log_has_ended = true;
     timers_.disarm(token);
     return;
   }

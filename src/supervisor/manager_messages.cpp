@@ -81,13 +81,32 @@ Result<void> Manager::open_notify(UniqueFd parked) {
   return poller_.add(notify_.get(), loop::Interest::Read, token_of(TokenKind::Notify));
 }
 
+/// Whether the process may be one that the keeper has started and not told of yet: it was faster. Its message waits in the socket.
+bool Manager::is_being_started(const ReceivedMessage& message) {
+  if (spawns_.empty()) return false;
+  take_keeper_messages();
+  const auto leaf = tracking_.leaf_of(message.sender, message.sender_pidfd.get());
+  return std::any_of(spawns_.begin(), spawns_.end(), [&](const auto& spawn) {
+    const core::SpawnKey& key = spawn.second.key;
+    const SupervisedUnit* const unit = find(key.unit);
+    return unit != nullptr && (!leaf || *leaf == ProcessTracking::leaf_name(unit->name, key.run));
+  });
+}
+
+/// A message is taken from the socket when what follows from it is recorded and ordered: a manager that is killed before leaves it
+/// to the next one, and may have acted on it. Nobody minds to be told twice.
 void Manager::take_notifications() {
   std::array<char, wire::notify_bytes_max + 1> room;
   for (int i = 0; i < messages_max; ++i) {
-    // What was sent along is closed when the message is through: that is what BARRIER=1 waits for.
-    const std::optional<ReceivedMessage> message = receive_message(notify_.get(), room, Receive::Take);
+    const std::optional<ReceivedMessage> message = receive_message(notify_.get(), room, Receive::Look);
     if (!message) return;
-    if (message->sender > 1 && !message->is_cut) take_notification(*message);
+    if (message->sender > 1 && !message->is_cut) {
+      if (is_being_started(*message)) return;
+      take_notification(*message);
+      decide();
+    }
+    // What was sent along is closed with it: that is what BARRIER=1 waits for.
+    static_cast<void>(receive_message(notify_.get(), room, Receive::Take));
   }
   // There may be more: the poller tells of it again.
 }

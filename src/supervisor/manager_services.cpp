@@ -234,13 +234,14 @@ void Manager::track_main(const core::SpawnKey& key) {
   request.operation = keeper::Operation::Track;
   request.key = {key.run, key.unit, key.spawn};
   request.number = run->pid;
+  std::copy(run->invocation.begin(), run->invocation.end(), std::begin(request.invocation));
   std::vector<int> fds{run->pidfd.get()};
   if (run->log) {
     request.flags |= keeper::has_log;
     fds.push_back(run->log.get());
   }
   keeper_.send(request, fds);
-  run->unacknowledged.push_back(key.spawn);
+  note_entry(*unit, *run, key.spawn);
   if (unit->log) unit->log->begin_run(identity_of(*run));
   // The keeper tells of its end, also where that came before the order did.
   events_.emplace_back(core::ProcessStarted{key});

@@ -648,6 +648,7 @@ void Manager::adopt_survivors(const std::vector<JournalEntry>& entries, std::vec
       request.operation = keeper::Operation::Track;
       request.key = {run->run, unit->id, run->spawn};
       request.number = run->pid;
+      std::copy(run->invocation.begin(), run->invocation.end(), std::begin(request.invocation));
       std::vector<int> fds{run->pidfd.get()};
       if (unit->launch.has_log)
         run->log.reset(sys::open(("/proc/" + std::to_string(run->pid) + "/fd/1").c_str(),

@@ -119,7 +119,7 @@ void Manager::remark_on_process(const Run& run, UnitStatus& status) const {
   if (unit != nullptr && unit->spec != nullptr) {
     for (std::string& line : not_in_effect(unit->spec->service, run.pid)) status.remarks.push_back(hold(std::move(line)));
   }
-  if (unit != nullptr && unit->launch.has_log && !run.log)
+  if (unit != nullptr && unit->launch.has_log && (!run.log || run.log_has_ended))
     status.remarks.emplace_back("it has closed its standard output and error: nothing that it writes is recorded");
 }
 

@@ -392,6 +392,7 @@ bool ProcessTracking::is_empty(const RunProcesses& run) const {
 
 /// All descendants of the keeper, found once per round of the loop: a look through /proc costs milliseconds.
 struct ProcessTracking::Snapshot {
+  base::Instant began = os::monotonic_now();
   struct Member {
     ProcEntry entry{};
     std::array<std::uint8_t, 16> invocation{};
@@ -403,6 +404,9 @@ struct ProcessTracking::Snapshot {
 };
 
 void ProcessTracking::look_again() const { snapshot_.reset(); }
+void ProcessTracking::look_again_after(base::Instant change) const {
+  if (snapshot_ && snapshot_->began <= change) snapshot_.reset();
+}
 
 const ProcessTracking::Snapshot& ProcessTracking::snapshot() const {
   if (snapshot_) return *snapshot_;

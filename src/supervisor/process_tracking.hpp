@@ -84,6 +84,8 @@ class ProcessTracking {
   [[nodiscard]] bool is_empty(const RunProcesses& run) const;
   /// Best effort: what was found in /proc is found anew. Call once per round of the loop.
   void look_again() const;
+  /// The same where something has changed since: who ends may have left others, just before.
+  void look_again_after(base::Instant change) const;
   /// Signals every process of the run, those included that appear meanwhile. Returns how many were signalled.
   std::size_t signal_all(const RunProcesses& run, int signal) const;
   /// SIGKILL to all at once.

@@ -54,6 +54,7 @@ struct Run : MainProcess {
   std::uint32_t last_spawn = 0;  ///< the highest that was started, or tried to
   std::unique_ptr<ControlProcess> control{};
   std::vector<std::uint32_t> unacknowledged{};  ///< spawns that the keeper holds an entry for
+  std::uint32_t held = 0;                       ///< the only one of these, which the core is through with; 0: none
   pid_t main_candidate = 0;                     ///< found, and not tracked yet
   UniqueFd main_candidate_fd{};
   UniqueFd pidfd{};
@@ -69,6 +70,7 @@ struct Run : MainProcess {
   bool told_unheard = false;     ///< a message that NotifyAccess= does not include was said
   bool told_claim = false;       ///< a MAINPID= that is none of its processes was said
   bool log_is_polled = false;    ///< the pipe is in the poller's set
+  bool log_has_ended = false;    ///< nobody has it open for writing
   bool is_released = false;      ///< waits only for its last log bytes to be written
   bool is_killed = false;        ///< all of it got SIGKILL
   std::uint8_t looks = 0;        ///< at whether it is empty, in a row
@@ -104,7 +106,9 @@ struct SupervisedUnit {
   std::vector<std::unique_ptr<Run>> runs{};  ///< the present one last
   std::unique_ptr<logbook::UnitLog> log{};   ///< made with the first byte
   std::unique_ptr<MainProcess> last{};       ///< of the last run that has been released; most never had one
-  base::Instant telling_since{};             ///< of the lines about its endings, which are told a few at a time
+  std::uint64_t next_run = 0;                ///< recorded, and no process of it ordered yet
+  std::array<std::uint8_t, 16> next_invocation{};
+  base::Instant telling_since{};  ///< of the lines about its endings, which are told a few at a time
   std::uint32_t told = 0;
   Timestamp state_change{};
   Timestamp active_enter{};

@@ -84,7 +84,8 @@ class UnitFiles {
   /// `reading` is called for each unit whose texts are parsed for that, and calls what it is given, or does not: then the unit
   /// wants nothing, and counts as one that is to be started.
   using Reading = std::function<void(const FoundUnit& found, const std::function<void()>& read)>;
-  /// Enabled: what default.target wants, or where nobody has written it multi-user.target, and that target. Any: what default.target
+  /// Enabled: what default.target wants, or where nobody has written it multi-user.target, and that target. Any: what
+  /// default.target
   /// wants, or where nobody has written it every unit with [Install], or else every service.
   enum class Default { Any, Enabled };
   [[nodiscard]] UnitNames default_units(const unit::Specifiers& machine = {}, const Reading& reading = read_all,

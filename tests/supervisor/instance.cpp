@@ -143,6 +143,15 @@ Service& Instance::add(const std::string& name, const std::string& mode, const s
   return services_.back();
 }
 
+Service& Instance::add_written(const std::string& name,
+                               const std::function<std::string(const std::string&, const std::string&)>& write) {
+  const std::string truth = dir_ / ("truth/" + name);
+  const auto seed = static_cast<std::uint32_t>(services_.size() + 1);
+  services_.push_back({name, seed, TruthFile::create(truth)});
+  add_unit(name, write(truth, std::to_string(seed)));
+  return services_.back();
+}
+
 void Instance::add_unit(const std::string& name, const std::string& text) {
   perdure::testing::write_file(dir_ / ("units/" + name), text);
 }

@@ -77,6 +77,9 @@ class Instance {
   /// A service that runs the probe in `mode` with its truth, and `words` after that.
   Service& add(const std::string& name, const std::string& mode, const std::string& words = {},
                const std::string& settings = {});
+  /// A service whose unit file is written with the path of its truth and its seed.
+  Service& add_written(const std::string& name,
+                       const std::function<std::string(const std::string& truth, const std::string& seed)>& write);
   /// A unit file, which is not started with the instance: it is loaded by the first start.
   void add_unit(const std::string& name, const std::string& text);
   [[nodiscard]] std::deque<Service>& services() { return services_; }

@@ -53,9 +53,40 @@ TEST(LogFaults, AServiceThatClosesItsOutputLivesOn) {
   const ShownUnit shown = instance.show(service.name);
   EXPECT_EQ(shown.sub_state, "running");
   EXPECT_EQ(shown.main_pid, service.truth->life[0].pid);
+  EXPECT_TRUE(eventually([&] {
+    return instance.remarks(service.name).find("it has closed its standard output and error") != std::string::npos;
+  }));
   EXPECT_EQ(instance.carry_out("stop", {service.name}), "done");
   EXPECT_EQ(service.truth->life[0].end, EndKind::Exited);
   EXPECT_EQ(service.truth->lives, 1U);
+}
+
+TEST(LogFaults, AnyBytesAreStoredAsTheyAreAndShownHarmless) {
+  Instance instance{Owner::Ourselves, Parent::Test};
+  instance.add("idle.service", "idle");
+  instance.add_unit("noise.service",
+                    "[Service]\nType=oneshot\nExecStart=/usr/bin/printf 'a\\\\000b\\\\377\\\\033[2Jc\\\\n'\n");
+  instance.start();
+  ASSERT_EQ(instance.carry_out("start", {"noise.service"}), "done");
+  const std::string bytes{"a\0b\xFF\x1B[2Jc\n", 10};
+  EXPECT_TRUE(eventually([&] { return instance.log("noise.service") == bytes; })) << instance.log("noise.service");
+  const auto shown = perdure::testing::run({PERDURE_PROGRAM, "--runtime-dir=" + instance.path("run"), "logs",
+                                            "--log-dir=" + instance.path("log"), "-u", "noise.service"});
+  EXPECT_TRUE(shown.status.success()) << shown.output;
+  EXPECT_EQ(shown.output.find('\x1B'), std::string::npos) << shown.output;
+  EXPECT_EQ(shown.output.find('\0'), std::string::npos) << shown.output;
+  EXPECT_THAT(shown.output, HasSubstr("[2Jc"));
+}
+
+TEST(LogFaults, WhoTruncatesItsOutputLosesNothing) {
+  Instance instance{Owner::Ourselves, Parent::Test};
+  instance.add("idle.service", "idle");
+  std::string owner = ::geteuid() == 0 ? "User=64321\n" : "";
+  instance.add_unit("cut.service", "[Service]\nType=oneshot\n" + owner +
+                                       "ExecStart=/bin/sh -c 'echo before; : > /dev/stdout; echo after > /dev/stderr'\n");
+  instance.start();
+  EXPECT_EQ(instance.carry_out("start", {"cut.service"}), "done") << instance.log("cut.service");
+  EXPECT_TRUE(eventually([&] { return instance.log("cut.service") == "before\nafter\n"; })) << instance.log("cut.service");
 }
 
 /// A mount namespace with a small disk of its own, for the words that follow.

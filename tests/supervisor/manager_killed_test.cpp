@@ -10,6 +10,7 @@
 
 #include "instance.hpp"
 #include "manager_killer.hpp"
+#include "phases.hpp"
 #include "services.hpp"
 
 namespace supervisor_test {
@@ -21,11 +22,12 @@ constexpr unsigned services_count = 20;
 constexpr unsigned kills_between_looks = 20;
 
 /// Kills half of the managers at successive stops, `stride` apart, and half of them at random times, by turns.
+template <class AllServices>
 void kill_managers(Owner owner, unsigned kills, unsigned stride) {
   if (owner == Owner::Nobody && ::geteuid() != 0) GTEST_SKIP() << "only root can become somebody else";
   std::mt19937 random = seeded();
   Instance instance{owner, Parent::Test};
-  Services services{instance, services_count};
+  AllServices services{instance, services_count};
   instance.start();
   ASSERT_NO_FATAL_FAILURE(services.begin());
   const auto begun = std::chrono::steady_clock::now();
@@ -60,11 +62,19 @@ void kill_managers(Owner owner, unsigned kills, unsigned stride) {
               services.text().c_str());
 }
 
-TEST(ManagerKilled, AtSuccessiveSystemCallsAndAtRandomTimesNothingIsLost) { kill_managers(Owner::Ourselves, 600, 1); }
+TEST(ManagerKilled, AtSuccessiveSystemCallsAndAtRandomTimesNothingIsLost) {
+  kill_managers<Services>(Owner::Ourselves, 600, 1);
+}
 
-TEST(ManagerKilled, DeepIntoALifeNothingIsLostEither) { kill_managers(Owner::Ourselves, 200, 10); }
+TEST(ManagerKilled, DeepIntoALifeNothingIsLostEither) { kill_managers<Services>(Owner::Ourselves, 200, 10); }
 
-TEST(ManagerKilled, AnOrdinaryUsersInstanceLosesNothingEither) { kill_managers(Owner::Nobody, 200, 3); }
+TEST(ManagerKilled, AnOrdinaryUsersInstanceLosesNothingEither) { kill_managers<Services>(Owner::Nobody, 200, 3); }
+
+TEST(ManagerKilled, InAnyPhaseOfAnyServiceNothingIsStartedTwiceNorForgotten) {
+  kill_managers<Phases>(Owner::Ourselves, 400, 3);
+}
+
+TEST(ManagerKilled, InAnyPhaseOfAnOrdinaryUsersServicesEither) { kill_managers<Phases>(Owner::Nobody, 200, 7); }
 
 }  // namespace
 }  // namespace supervisor_test

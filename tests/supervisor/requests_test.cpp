@@ -1,9 +1,14 @@
 // What may be asked of an instance, and asked again: other names, mended files, jobs of several askers, what is known of a run
 // that is over.
+#include <perdure/unique_fd.hpp>
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -138,6 +143,38 @@ TEST_F(Requests, ADirectoryStaysLockedWhenTheKeeperIsReplaced) {
   EXPECT_EQ(other.wait(), perdure::ExitStatus::exited(1)) << other.output();
   EXPECT_THAT(other.output(), HasSubstr("(keeper PID " + std::to_string(manager) + ")"));
   EXPECT_EQ(instance_.show("idler.service").sub_state, "running");
+}
+
+TEST_F(Requests, WhoAsksWhileThereIsNoManagerIsAnsweredByTheNext) {
+  const auto manager = static_cast<pid_t>(instance_.number("ManagerPID"));
+  ASSERT_TRUE(signal_descendant(manager, SIGSTOP));
+  perdure::testing::Process client{
+      {PERDURE_PROGRAM, "--runtime-dir=" + instance_.path("run"), "is-active", "idler.service"}};
+  ASSERT_TRUE(signal_descendant(manager, SIGKILL));
+  EXPECT_EQ(client.wait(), perdure::ExitStatus::exited(0)) << client.output();
+  EXPECT_EQ(client.output(), "active\n");
+  EXPECT_EQ(instance_.services().front().truth->lives, 1U);
+}
+
+TEST_F(Requests, ClientsThatSayNothingKeepNobodyFromAsking) {
+  ASSERT_TRUE(eventually([&] { return instance_.services().front().truth->lives > 0; }));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = instance_.path("run/control.sock");
+  std::copy(path.begin(), path.end(), address.sun_path);
+  std::vector<perdure::UniqueFd> silent;
+  for (int i = 0; i < 1000; ++i) {
+    silent.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    // EAGAIN: the queue is full, which is as much as can be done.
+    (void)::connect(silent.back().get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  }
+  std::string said;
+  EXPECT_TRUE(eventually([&] {
+    said = perdure::testing::run({PERDURE_PROGRAM, "--runtime-dir=" + instance_.path("run"), "is-active", "idler.service"})
+               .output;
+    return said == "active\n";
+  })) << said;
+  EXPECT_EQ(instance_.services().front().truth->lives, 1U);
 }
 
 }  // namespace

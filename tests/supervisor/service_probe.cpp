@@ -13,11 +13,15 @@
 //   hop TRUTH COUNT           leaves COUNT processes, each of which leaves the next one after 5 ms; then as idle
 //   bomb TRUTH                forks for ever, and so do its children; counts the forks that fail
 //   attack TRUTH COUNT        sends process 1 what it must withstand, COUNT times over; then as idle
+//   stuck TRUTH DIR           mounts a file system on DIR that the test answers for, and asks it something; then as idle
 //   init PROGRAM WORDS…       runs the program and reaps whatever becomes an orphan, until nobody is left
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,28 +35,10 @@
 #include <string>
 #include <string_view>
 
-#include "truth.hpp"
+#include "life.hpp"
 
 namespace supervisor_test {
 namespace {
-
-volatile std::sig_atomic_t is_stopping = 0;
-
-void on_sigterm(int) { is_stopping = 1; }
-
-void handle_sigterm(void (*handler)(int)) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  ::sigaction(SIGTERM, &action, nullptr);
-}
-
-/// What the service does with its time; a SIGTERM ends it early.
-void work_for(int milliseconds) {
-  if (is_stopping == 0) ::poll(nullptr, 0, milliseconds);
-}
-void work_until_stopped() {
-  while (is_stopping == 0) ::poll(nullptr, 0, 100);  // a SIGTERM between the look and the call costs one round
-}
 
 /// All of it, also when a SIGTERM comes in between.
 void write_counted(Truth& truth, std::string_view text) {
@@ -71,39 +57,6 @@ void write_burst(Truth& truth, std::uint32_t seed, std::uint64_t random) {
   write_counted(truth, burst);
 }
 
-Life& begin_life(TruthFile& truth) {
-  if (!truth.lock()) {
-    ++truth->duplicates;
-    ::_exit(97);
-  }
-  const std::uint32_t number = truth->lives.load();
-  if (number >= lives_max) ::_exit(96);
-  Life& life = truth->life[number];
-  life = {::getpid(), EndKind::None, 0};
-  truth->lives.store(number + 1);
-  handle_sigterm(on_sigterm);
-  const rlimit no_core{0, 0};
-  ::setrlimit(RLIMIT_CORE, &no_core);
-  return life;
-}
-
-[[noreturn]] void exit_as(Life& life, int code) {
-  life.status = code;
-  life.end = EndKind::Exited;
-  ::_exit(code);
-}
-
-[[noreturn]] void die(Life& life, std::uint64_t random) {
-  constexpr std::array signals{SIGKILL, SIGSEGV, SIGABRT, SIGUSR1, SIGHUP, SIGTERM};
-  if (random % 2 == 0) exit_as(life, static_cast<int>(random / 2 % 256));
-  const int number = signals[random / 2 % signals.size()];
-  handle_sigterm(SIG_DFL);
-  life.status = number;
-  life.end = EndKind::Killed;
-  std::raise(number);
-  ::_exit(95);
-}
-
 int log(TruthFile& truth, std::uint32_t seed, int life_max_ms) {
   Life& life = begin_life(truth);
   std::uint64_t random = scramble(seed * 1000003ULL + truth->lives.load());
@@ -111,7 +64,7 @@ int log(TruthFile& truth, std::uint32_t seed, int life_max_ms) {
   while (is_stopping == 0) {
     random = scramble(random);
     write_burst(*truth, seed, random);
-    if (left_ms == 0 && truth->is_calm.load() == 0) die(life, scramble(random));
+    if (left_ms == 0 && truth->is_calm.load() == 0) die(life, death_of(scramble(random)));
     const auto pause = static_cast<std::int64_t>(random / 64 % 7);
     work_for(static_cast<int>(left_ms > 0 ? std::min(pause, left_ms) : pause));
     if (left_ms > 0) left_ms -= std::min(pause, left_ms);
@@ -196,6 +149,20 @@ void attack_process_1(Truth& truth) {
   ++truth.rounds;
 }
 
+/// In a namespace of its own. The test takes over the other end of the file system, whose number is the truth's `rounds`.
+void ask_a_file_system(Truth& truth, const std::string& directory) {
+  const int end = ::open("/dev/fuse", O_RDWR);
+  const std::string options = "rootmode=40000,user_id=0,group_id=0,fd=" + std::to_string(end);
+  if (end < 0 || ::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      ::mount("probe", directory.c_str(), "fuse", 0, options.c_str()) != 0)
+    ::_exit(90);
+  truth.rounds = static_cast<std::uint32_t>(end);
+  while (truth.is_calm.load() == 0) ::poll(nullptr, 0, 1);
+  ::close(end);
+  struct stat answer {};
+  ::stat((directory + "/anything").c_str(), &answer);
+}
+
 int init(char** command) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (::fork() == 0) {
@@ -239,6 +206,8 @@ int run(int count, char** words) {
     ++truth->rounds;
   } else if (mode == "bytes") {
     write_counted(*truth, unbroken_stream(static_cast<std::uint32_t>(number(3)), static_cast<std::size_t>(number(4))));
+  } else if (mode == "stuck") {
+    ask_a_file_system(*truth, words[3]);
   } else if (mode == "hop") {
     leave_hoppers(*truth, number(3));
   } else if (mode == "bomb") {

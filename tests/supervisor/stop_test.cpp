@@ -68,6 +68,8 @@ TEST_P(Stop, WhatAMainProcessLeavesBehindIsEndedAfterIt) {
       << instance_.show(service.name).sub_state;
   EXPECT_EQ(service.truth->rounds, 5U);
   EXPECT_TRUE(has_nobody(instance_, service));
+  EXPECT_TRUE(instance_.wait_for_output("leaving.service: its main process left others behind, which are told to end: "))
+      << instance_.output();
   EXPECT_EQ(instance_.unit(service.name).at("Result"), "success");
 }
 
@@ -77,6 +79,7 @@ TEST_P(Stop, AStoppedProcessIsContinuedSoThatItCanEnd) {
   ASSERT_TRUE(eventually(
       [&] { return service.truth->lives == 1 && proc_status(service.truth->life[0].pid, "State").starts_with("T"); }));
   EXPECT_EQ(instance_.show(service.name).sub_state, "running");
+  EXPECT_THAT(instance_.remarks(service.name), HasSubstr("its main process is stopped by a signal"));
   expect_stopped(service, "success");
   EXPECT_EQ(check_end(*service.truth, 0, instance_.show(service.name), UnknownEnds::Wrong), "");
   EXPECT_EQ(service.truth->life[0].end, EndKind::Exited) << "SIGTERM has ended it by its own hand";

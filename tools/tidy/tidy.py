@@ -257,6 +257,10 @@ def check_banned(tree):
         for number, line in enumerate(tree.code(name), 1):
             if not is_test(name) and re.search(r"(?<!\w)assert\s*\(", line):
                 yield name, number, "assert() is banned outside tests; use PERDURE_ASSERT, which release builds keep"
+            if not is_test(name) and name.startswith(("src/", "apps/")) and "PR_SET_PDEATHSIG" in line:
+                yield name, number, "PR_SET_PDEATHSIG is banned outside tests: services would end with whoever started them"
+            if name.startswith(("src/supervisor/", "src/keeper/")) and re.search(r"\bfsync\b|\bfdatasync\b|Sync::Yes", line):
+                yield name, number, "waiting for a disk is banned here: everybody would wait (docs/internals/faults.md, 55)"
             if re.match(r"\s*#\s*include\s*<coroutine>", line):
                 yield name, number, "<coroutine> is banned; use a loop around Context::wait (docs/decisions/0001)"
 

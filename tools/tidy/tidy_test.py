@@ -120,6 +120,9 @@ class Tidy(unittest.TestCase):
             for call in (f"{word}(x, y)", f"return {word} (x, y)", f"if (a) std::{word}(x, y)"):
                 self.expect(self.append("src/daemon/run_test.cpp", f"void g() {{ {call}; }}\n"), f"{word}() is banned", instead)
         self.expect(self.append("src/daemon/run_test.cpp", "#include <coroutine>\n"), "<coroutine>")
+        dies_along = "void g() { ::prctl(PR_SET_PDEATHSIG, 9); }\n"
+        self.expect(self.append("src/daemon/run.cpp", dies_along), "PR_SET_PDEATHSIG is banned")
+        self.assertEqual(self.findings(self.append("src/daemon/run_test.cpp", dies_along)), [])
 
     def test_assert_is_found_outside_tests(self):
         self.expect(self.append("src/daemon/run.cpp", "void g() { assert(x); }\n"), "PERDURE_ASSERT")

@@ -1,0 +1,137 @@
+// Messages that are not the service's, or too many: whoever sends them changes nothing for others.
+#include <fcntl.h>
+#include <perdure/unique_fd.hpp>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "instance.hpp"
+
+namespace supervisor_test {
+namespace {
+
+using perdure::testing::eventually;
+using perdure::testing::has_ended;
+using ::testing::HasSubstr;
+
+/// A program in the instance's directory that sends a message as $NOTIFY_SOCKET says.
+constexpr const char* send_in_python = R"(
+import os, socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect(os.environ['NOTIFY_SOCKET'])
+def notify(text): s.send(text.encode())
+)";
+
+class Messages : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::access("/usr/bin/python3", X_OK) != 0) GTEST_SKIP() << "the services under test are written in Python";
+    instance_.add("bystander.service", "idle");
+    instance_.start();
+    ASSERT_TRUE(eventually([this] { return instance_.services().front().truth->lives > 0; }));
+  }
+  void TearDown() override {
+    if (IsSkipped()) return;
+    EXPECT_EQ(instance_.show("bystander.service").restarts, 0U);
+    EXPECT_EQ(instance_.services().front().truth->lives, 1U);
+    EXPECT_EQ(instance_.stop(), perdure::ExitStatus::exited(0)) << instance_.output();
+    EXPECT_EQ(instance_.leftovers(), "");
+  }
+  void add_python(const std::string& unit, const std::string& program, const std::string& settings) {
+    const std::string path = instance_.path("units/" + unit + ".py");
+    perdure::testing::write_file(path, std::string{send_in_python} + program);
+    instance_.add_unit(unit, "[Service]\n" + settings + "ExecStart=/usr/bin/python3 " + path + "\n");
+  }
+  /// Of ours, who is no service of the instance.
+  ssize_t send_as_stranger(const std::string& text) const {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string path = instance_.path("run/notify");
+    std::copy(path.begin(), path.end(), address.sun_path);
+    const perdure::UniqueFd socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    return ::sendto(socket.get(), text.data(), text.size(), MSG_DONTWAIT, reinterpret_cast<const sockaddr*>(&address),
+                    sizeof address);
+  }
+  Instance instance_{Owner::Ourselves, Parent::Test};
+};
+
+TEST_F(Messages, AStrangerIsNotHeard) {
+  add_python("slow.service", "import time\ntime.sleep(1000)\n", "Type=notify\n");
+  instance_.ask({{"verb", "start"}, {"units", {"slow.service"}}, {"wait", false}});
+  ASSERT_TRUE(eventually([&] { return instance_.show("slow.service").main_pid > 1; }));
+  const auto pid = instance_.show("slow.service").main_pid;
+  ASSERT_GT(send_as_stranger("READY=1\nMAINPID=" + std::to_string(::getpid()) + "\nSTATUS=forged"), 0);
+  ASSERT_GT(send_as_stranger(std::string(60'000, 'x')), 0) << "longer than a message may be";
+  // What is sent later is read later: this one was taken, or the instance would not know.
+  add_python("later.service", "notify('READY=1')\nimport time\ntime.sleep(1000)\n", "Type=notify\n");
+  ASSERT_EQ(instance_.carry_out("start", {"later.service"}), "done");
+  EXPECT_EQ(instance_.show("slow.service").sub_state, "start");
+  EXPECT_EQ(instance_.show("slow.service").main_pid, pid);
+  EXPECT_EQ(instance_.unit("slow.service").at("StatusText"), "");
+}
+
+TEST_F(Messages, AMainProcessOfSomebodyElseIsNotTaken) {
+  const auto victim = instance_.show("bystander.service").main_pid;
+  add_python("thief.service",
+             "import time\nfor pid in (" + std::to_string(victim) +
+                 ", 1, 0, -1, 1 << 40): notify('MAINPID=%d' % pid)\nnotify('READY=1')\ntime.sleep(1000)\n",
+             "Type=notify\n");
+  ASSERT_EQ(instance_.carry_out("start", {"thief.service"}), "done");
+  EXPECT_NE(instance_.show("thief.service").main_pid, victim);
+  EXPECT_TRUE(instance_.wait_for_output("thief.service: MAINPID=" + std::to_string(victim) + " is none of its processes"))
+      << instance_.output();
+  EXPECT_EQ(instance_.carry_out("stop", {"thief.service"}), "done");
+  EXPECT_FALSE(has_ended(static_cast<pid_t>(victim)));
+}
+
+TEST_F(Messages, APidFileThatNamesSomebodyElseIsRefusedWithItsReason) {
+  const auto victim = instance_.show("bystander.service").main_pid;
+  const std::string file = instance_.path("truth/stolen.pid");
+  instance_.add_unit("stolen.service", "[Service]\nType=forking\nTimeoutStartSec=300ms\nPIDFile=" + file +
+                                           "\nExecStart=/bin/sh -c 'sleep 1000 & echo " + std::to_string(victim) + " > " +
+                                           file + "'\n");
+  EXPECT_EQ(instance_.carry_out("start", {"stolen.service"}), "timeout");
+  EXPECT_THAT(instance_.remarks("stolen.service"),
+              HasSubstr(file + " names process " + std::to_string(victim) + ", which is none of the service's"));
+  EXPECT_FALSE(has_ended(static_cast<pid_t>(victim)));
+  EXPECT_EQ(instance_.show("bystander.service").sub_state, "running");
+}
+
+TEST_F(Messages, AFloodKeepsNobodyFromBeingHeard) {
+  add_python("flood.service",
+             "import os\nos.fork()\nos.fork()\nnotify('READY=1')\nwhile True: notify('STATUS=' + 'x' * 4000)\n",
+             "Type=notify\nNotifyAccess=all\n");
+  ASSERT_EQ(instance_.carry_out("start", {"flood.service"}), "done");
+  for (const char* const name : {"heard.service", "again.service"}) {
+    add_python(name, "import time\nnotify('READY=1\\nSTATUS=heard')\ntime.sleep(1000)\n", "Type=notify\n");
+    EXPECT_EQ(instance_.carry_out("start", {name}), "done") << "while messages come without end";
+    EXPECT_EQ(instance_.unit(name).at("StatusText"), "heard");
+  }
+  EXPECT_LT(instance_.output().size(), 64 * 1024U) << "a flood is not passed on";
+  EXPECT_EQ(instance_.carry_out("stop", {"flood.service"}), "done");
+}
+
+TEST_F(Messages, AReloadThatTheServiceSpeaksOfEndsWhenItIsReady) {
+  add_python("self.service",
+             "import signal, time\n"
+             "def hup(*_):\n  notify('RELOADING=1')\n  notify('READY=1\\nSTATUS=reloaded')\n"
+             "signal.signal(signal.SIGHUP, hup)\nnotify('READY=1')\nwhile True: time.sleep(1000)\n",
+             "Type=notify\nNotifyAccess=all\nExecReload=/bin/sh -c 'kill -HUP $MAINPID'\n");
+  ASSERT_EQ(instance_.carry_out("start", {"self.service"}), "done");
+  const auto pid = instance_.show("self.service").main_pid;
+  EXPECT_EQ(instance_.carry_out("reload", {"self.service"}), "done");
+  EXPECT_TRUE(eventually([&] { return instance_.unit("self.service").at("StatusText") == "reloaded"; }));
+  EXPECT_TRUE(instance_.wait_for("self.service", "running"));
+  EXPECT_EQ(instance_.show("self.service").main_pid, pid);
+}
+
+}  // namespace
+}  // namespace supervisor_test
