@@ -89,23 +89,28 @@ TEST(LogFaults, WhoTruncatesItsOutputLosesNothing) {
   EXPECT_TRUE(eventually([&] { return instance.log("cut.service") == "before\nafter\n"; })) << instance.log("cut.service");
 }
 
-/// A mount namespace with a small disk of its own, for the words that follow.
-std::vector<std::string> under_a_small_disk(const std::string& place) {
+/// A mount namespace with a disk of its own that somebody else has nearly filled, for the words that follow.
+std::vector<std::string> under_a_full_disk(const std::string& place) {
   return {"/usr/bin/unshare",
           "--mount",
           "--propagation=private",
           "/bin/sh",
           "-c",
-          "mount -t tmpfs -o size=1m,mode=0750 tmpfs \"$0\" && exec \"$@\"",
+          "mount -t tmpfs -o size=48m,mode=0750 tmpfs \"$0\" && head -c 48850k /dev/zero > \"$0/filler\" && exec \"$@\"",
           place};
 }
 
+std::string numbered(int number) {
+  const std::string digits = std::to_string(number);
+  return std::string(8 - digits.size(), '0') + digits + ".log";
+}
+
 TEST(LogFaults, AFullDiskBlocksOnlyWhoWritesAndLosesNothing) {
-  if (::geteuid() != 0) GTEST_SKIP() << "only root can mount a small disk";
-  constexpr std::size_t bytes = 4'000'000;  // more than the disk and the pipe hold
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can mount a disk";
+  constexpr std::size_t bytes = 2'000'000;  // more than the rest of the disk and the pipe hold, less than its log may
   perdure::testing::TempDir disk;
   if (!perdure::testing::run([&] {
-         auto words = under_a_small_disk(disk.path());
+         auto words = under_a_full_disk(disk.path());
          words.emplace_back("/bin/true");
          return words;
        }())
@@ -114,7 +119,7 @@ TEST(LogFaults, AFullDiskBlocksOnlyWhoWritesAndLosesNothing) {
 
   Instance instance{Owner::Ourselves,
                     Parent::Test,
-                    {.run_options = {"--log-dir=" + disk.path()}, .under = under_a_small_disk(disk.path())}};
+                    {.run_options = {"--log-dir=" + disk.path()}, .under = under_a_full_disk(disk.path())}};
   Service& writer = instance.add("writer.service", "bytes", std::to_string(bytes));
   Service& idler = instance.add("idler.service", "idle");
   instance.start();
@@ -131,10 +136,14 @@ TEST(LogFaults, AFullDiskBlocksOnlyWhoWritesAndLosesNothing) {
       {"/usr/bin/nsenter", "--mount", "--target=" + keeper, "/bin/mount", "-o", "remount,size=64m", disk.path()});
   ASSERT_TRUE(larger.status.success()) << larger.output;
   EXPECT_TRUE(eventually([&] { return writer.truth->bytes_written == bytes; })) << writer.truth->bytes_written;
-  const std::string segment = "/proc/" + keeper + "/root" + disk.path() + "/writer.service/00000001.log";
-  const std::string all = unbroken_stream(writer.seed, bytes);
-  EXPECT_TRUE(eventually([&] { return read_file(segment).value_or("").size() == bytes; }));
-  EXPECT_TRUE(read_file(segment) == all);
+  const std::string segments = "/proc/" + keeper + "/root" + disk.path() + "/writer.service/";
+  const auto stored = [&] {
+    std::string text;
+    for (int number = 1; number < 100; ++number) text += read_file(segments + numbered(number)).value_or("");
+    return text;
+  };
+  EXPECT_TRUE(eventually([&] { return stored().size() == bytes; })) << stored().size();
+  EXPECT_TRUE(stored() == unbroken_stream(writer.seed, bytes));
   EXPECT_TRUE(instance.wait_for_output("nothing was lost")) << instance.output();
   EXPECT_EQ(instance.remarks(writer.name), "");
   EXPECT_EQ(writer.truth->lives, 1U);
