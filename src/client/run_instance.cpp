@@ -296,7 +296,12 @@ Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const
   if (arguments.target) add_unit(target_name(*arguments.target));
   if (plan.units.empty() && !has_named_path && !machine.is_pid_1) return nothing_to_run(machine);
   for (const std::string& path : plan.unit_path) PERDURE_CHECK(check_unit_directory(path));
-  if (!has_named_path) plan.unit_path = places.unit_path;
+  if (!has_named_path) {
+    // Who names a unit of the machine's does not want what the machine has enabled for its start, least of all beside its init.
+    const bool starts_machine = plan.units.empty() || arguments.target;
+    plan.options.emplace_back(starts_machine ? "--enabled=yes" : "--enabled=no");
+    plan.unit_path = places.unit_path;
+  }
   return plan;
 }
 

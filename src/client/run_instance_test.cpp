@@ -141,7 +141,19 @@ TEST(RunInstance, WhatIsForTheManagerIsPassedOnInOrder) {
   const auto words = keeper_arguments(*plan, {.runtime = "/r", .state = "/s", .log = "/l"});
   EXPECT_THAT(words, ElementsAre("perdure-keeper", "--runtime-dir=/r", "--state-dir=/s", "--log-dir=/l", "--console=json",
                                  "--syslog=/d/log", "--pass-env=A*", "--pass-env=B", "--stop-timeout=2500000",
-                                 "--isolation=strict", "--", "a.service"));
+                                 "--isolation=strict", "--enabled=no", "--", "a.service"));
+}
+
+TEST(RunInstance, WhatAMachineHasEnabledIsForWhoStartsTheMachine) {
+  const auto options = [](const Arguments& arguments, const Places& places, const Machine& machine) {
+    const auto plan = plan_run(arguments, places, machine);
+    EXPECT_TRUE(plan);
+    return plan ? plan->options : std::vector<std::string>{};
+  };
+  EXPECT_THAT(options({}, {}, {.is_pid_1 = true}), ElementsAre("--enabled=yes"));
+  EXPECT_THAT(options({.target = "x"}, {}, {}), ElementsAre("--enabled=yes"));
+  EXPECT_THAT(options({.words = {"a"}}, {}, {.is_pid_1 = true}), ElementsAre("--enabled=no"));
+  EXPECT_THAT(options({.words = {"a"}}, {.unit_path = {"/"}, .unit_path_was_named = true}, {}), ::testing::IsEmpty());
 }
 
 TEST(RunInstance, TheKeeperIsToldEverythingInAbsolutePaths) {

@@ -53,6 +53,7 @@ struct ManagerOptions {
   std::string cgroup_root{};             ///< empty: below our own cgroup
   std::vector<std::string> unit_path{};  ///< empty: the system's or the user's
   std::vector<std::string> units{};      ///< UNIT or FILE
+  UnitFiles::Links links = UnitFiles::Links::All;
   std::string syslog = "auto";           ///< "auto", "off" or the path of a socket for syslog(3)
   ConsoleFormat console = ConsoleFormat::Default;
   std::vector<std::string> pass_env{};  ///< patterns of names that services get from our environment

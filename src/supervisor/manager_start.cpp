@@ -246,6 +246,8 @@ Result<ManagerOptions> parse_manager_arguments(int count, char** arguments) {
       options.unit_path.push_back(std::move(directory));
     } else if (value_of("--pass-env=", value)) {
       options.pass_env.push_back(std::move(value));
+    } else if (value_of("--enabled=", value) && (value == "yes" || value == "no")) {
+      options.links = value == "yes" ? UnitFiles::Links::Enabled : UnitFiles::Links::None;
     } else if (value_of("--syslog=", value) && (value == "auto" || value == "off" || value.starts_with('/'))) {
       options.syslog = value;
     } else if (value_of("--stop-timeout=", value) && is_stop_timeout(value)) {
@@ -277,7 +279,7 @@ Manager::Manager(ManagerOptions options, UniqueFd channel, loop::Poller poller)
       poller_(std::move(poller)),
       tracking_(ProcessTracking::open(
           {options_.cgroup_root, instance_name(options_.runtime_dir), options_.runtime_dir, keeper_pid_})),
-      files_(unit_path_of(options_)),
+      files_(unit_path_of(options_), vendor_directories(), options_.links),
       console_(console_format(options_.console, keeper_pid_ == 1, STDOUT_FILENO), STDOUT_FILENO),
       started_(os::monotonic_now()) {}
 
@@ -785,8 +787,7 @@ void Manager::load_arguments() {
       const CrashFile::Held held{crashes_, Input::Unit, found.name.text(), hash};
       read();
     };
-    const UnitNames names = files_.default_units(
-        {}, read_guarded, options_.unit_path.empty() ? UnitFiles::Default::Enabled : UnitFiles::Default::Any);
+    const UnitNames names = files_.default_units({}, read_guarded);
     for (const unit::UnitName& name : names.names) words.push_back(name.text());
   }
   for (const std::string& word : words) {

@@ -359,6 +359,7 @@ FoundUnit UnitFiles::find(const UnitName& name) const {
 std::vector<std::string> UnitFiles::link_directories(const UnitName& name) const {
   std::vector<std::string> directories = directories_;
   if (unit::find_special_target(name.text()) == nullptr) return directories;
+  if (links_ == Links::None) return {};
   std::erase_if(directories, [&](const std::string& directory) {
     return std::any_of(vendor_directories_.begin(), vendor_directories_.end(),
                        [&](const std::string& vendor) { return simplified(vendor) == simplified(directory); });
@@ -412,17 +413,17 @@ UnitNames UnitFiles::list() const {
   return all;
 }
 
-UnitNames UnitFiles::default_units(const unit::Specifiers& machine, const Reading& reading, Default which) const {
+UnitNames UnitFiles::default_units(const unit::Specifiers& machine, const Reading& reading) const {
   UnitNames all;
   const UnitName default_target = *UnitName::parse("default.target");
   std::vector<FoundUnit> targets{find(default_target)};
   // Nobody wrote it, and nothing adds to it.
   const bool is_empty = targets.front().is_built_in && targets.front().sources.size() == 1;
-  if (is_empty && which == Default::Enabled) targets.front() = find(*UnitName::parse("multi-user.target"));
-  if (targets.front().state == LoadState::Loaded && (!is_empty || which == Default::Enabled)) {
+  if (is_empty && links_ == Links::Enabled) targets.front() = find(*UnitName::parse("multi-user.target"));
+  if (targets.front().state == LoadState::Loaded && (!is_empty || links_ == Links::Enabled)) {
     // Each target is looked at once: they may name one another in a circle.
     std::set<UnitName> seen{default_target, targets.front().name};
-    if (which == Default::Enabled) all.names.push_back(targets.front().name);
+    if (links_ == Links::Enabled) all.names.push_back(targets.front().name);
     while (!targets.empty()) {
       const FoundUnit target = std::move(targets.back());
       targets.pop_back();

@@ -65,8 +65,12 @@ class UnitFiles {
  public:
   /// `directories`: the ones that count most first; those that are not there are skipped. In those that are among `vendors`, too,
   /// links that add to special targets do not count.
-  explicit UnitFiles(std::vector<std::string> directories, std::vector<std::string> vendors = vendor_directories())
-      : directories_(std::move(directories)), vendor_directories_(std::move(vendors)) {}
+  /// Which of the others do: all, as in directories that somebody has named; all, on a machine that starts what is enabled; none,
+  /// where units of a machine are run that is started by somebody else.
+  enum class Links { All, Enabled, None };
+  explicit UnitFiles(std::vector<std::string> directories, std::vector<std::string> vendors = vendor_directories(),
+                     Links links = Links::All)
+      : directories_(std::move(directories)), vendor_directories_(std::move(vendors)), links_(links) {}
 
   [[nodiscard]] const std::vector<std::string>& directories() const noexcept { return directories_; }
 
@@ -81,15 +85,12 @@ class UnitFiles {
   [[nodiscard]] UnitNames list() const;
   /// What `run --unit-path DIR` starts when it is given no UNIT: what default.target wants, through the targets it names; where
   /// there is no default.target, every unit with an [Install] section; where there is none, every service that is no template.
+  /// On a machine that starts what is enabled: what default.target wants, or where there is none multi-user.target, and that
+  /// target itself.
   /// `reading` is called for each unit whose texts are parsed for that, and calls what it is given, or does not: then the unit
   /// wants nothing, and counts as one that is to be started.
   using Reading = std::function<void(const FoundUnit& found, const std::function<void()>& read)>;
-  /// Enabled: what default.target wants, or where nobody has written it multi-user.target, and that target. Any: what
-  /// default.target
-  /// wants, or where nobody has written it every unit with [Install], or else every service.
-  enum class Default { Any, Enabled };
-  [[nodiscard]] UnitNames default_units(const unit::Specifiers& machine = {}, const Reading& reading = read_all,
-                                        Default which = Default::Any) const;
+  [[nodiscard]] UnitNames default_units(const unit::Specifiers& machine = {}, const Reading& reading = read_all) const;
   static void read_all(const FoundUnit& /*found*/, const std::function<void()>& read) { read(); }
 
  private:
@@ -97,6 +98,7 @@ class UnitFiles {
 
   std::vector<std::string> directories_;
   std::vector<std::string> vendor_directories_;
+  Links links_ = Links::All;
 };
 
 /// The directories that count where --unit-path is not given: the machine's.

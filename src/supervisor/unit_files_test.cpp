@@ -292,8 +292,22 @@ TEST_F(UnitFilesTest, ListsEachUnitOnceUnderItsOwnName) {
   EXPECT_THAT(texts(all.diagnostics), ElementsAre(HasSubstr("it is skipped")));
 }
 
+TEST_F(UnitFilesTest, BesideTheInitOfAMachineNothingIsPulledInThatIsEnabled) {
+  write(lib + "/a.service");
+  write(lib + "/ours.target", "[Unit]\n");
+  for (const char* target : {"sysinit.target", "ours.target"}) link("../a.service", etc + "/" + target + ".wants/a.service");
+  const UnitFiles beside{{etc, lib}, {lib}, UnitFiles::Links::None};
+  const auto links = [](const UnitFiles& where, const char* name) {
+    return where.find(*unit::UnitName::parse(name)).sources.size() - 1;
+  };
+  EXPECT_EQ(links(beside, "sysinit.target"), 0U);
+  EXPECT_EQ(links(beside, "ours.target"), 1U) << "no standard target";
+  EXPECT_EQ(links(files, "sysinit.target"), 1U);
+}
+
 TEST_F(UnitFilesTest, AMachineStartsWhatIsEnabledAndNothingElse) {
-  const auto enabled = [this] { return names(files.default_units({}, UnitFiles::read_all, UnitFiles::Default::Enabled)); };
+  const UnitFiles machine{{etc, lib}, {lib}, UnitFiles::Links::Enabled};
+  const auto enabled = [&machine] { return names(machine.default_units()); };
   write(lib + "/a.service", "[Service]\nExecStart=/bin/x\n[Install]\nWantedBy=multi-user.target\n");
   write(lib + "/b.service");
   EXPECT_THAT(enabled(), ElementsAre("multi-user.target"));
