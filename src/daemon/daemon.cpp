@@ -27,6 +27,8 @@ using daemon::State;
 namespace {
 
 constexpr std::chrono::milliseconds watchdog_interval_min{1};
+constexpr std::chrono::milliseconds announcement_interval{20};
+constexpr std::size_t unannounced_max = 8;
 
 }  // namespace
 
@@ -234,6 +236,7 @@ void Daemon::take_due(base::Instant now) {
         if (!stuck_ || !heartbeat_) tell_init(notify_.ping_watchdog());
         arm(Timer::Watchdog, now + std::max<std::chrono::nanoseconds>(*notify_.watchdog() / 2, watchdog_interval_min));
         break;
+      case Timer::Announce: make_announcements(); break;
       case Timer::Heartbeat: look_at_heartbeat(now); break;
       case Timer::HealthFile:
         if (!stuck_) kick_health_file();
@@ -278,10 +281,10 @@ void Daemon::perform(Action action) {
   switch (action) {
     case Action::DisarmStartDeadline: disarm(Timer::Start); break;
     case Action::AnnounceReady:
-      tell_init(notify_.send("READY=1\nSTATUS=serving"));
+      announce([this] { return notify_.send("READY=1\nSTATUS=serving"); });
       report_.ready();
       break;
-    case Action::AnnounceStopping: tell_init(notify_.send("STOPPING=1\nSTATUS=stopping")); break;
+    case Action::AnnounceStopping: announce([this] { return notify_.send("STOPPING=1\nSTATUS=stopping"); }); break;
     case Action::TellBodyToStop: tell_body_to_stop(); break;
     case Action::ArmStopDeadline: arm(Timer::Stop, os::monotonic_now() + options_.stop_within); break;
     case Action::FailStart:
@@ -290,16 +293,37 @@ void Daemon::perform(Action action) {
                                    options_.start_within.count());
       log_.error("{}; stopping", start_failure_);
       break;
-    case Action::AnnounceReloading: tell_init(notify_.reloading()); break;
+    case Action::AnnounceReloading: announce([this] { return notify_.reloading(); }); break;
     case Action::StartReload: start_reload(); break;
     case Action::AnnounceReloaded: {
       const std::string_view doing = life_.state() >= State::Stopping ? "stopping" : "serving";
-      tell_init(notify_.send(last_reload_.refused.empty() ? fmt::format("READY=1\nSTATUS={}", doing)
-                                                          : fmt::format("READY=1\nSTATUS=reload refused: {}",
-                                                                        daemon::one_line(last_reload_.refused))));
+      announce([this, lines = last_reload_.refused.empty()
+                                  ? fmt::format("READY=1\nSTATUS={}", doing)
+                                  : fmt::format("READY=1\nSTATUS=reload refused: {}",
+                                                daemon::one_line(last_reload_.refused))] { return notify_.send(lines); });
       break;
     }
     case Action::ForceEnd: force_end();
+  }
+}
+
+void Daemon::announce(std::function<Result<void>()> send) {
+  if (unannounced_.size() == unannounced_max) unannounced_.pop_front();  // the latest states are what counts
+  unannounced_.push_back(std::move(send));
+  make_announcements();
+}
+
+void Daemon::make_announcements() {
+  while (!unannounced_.empty()) {
+    const Result<void> sent = unannounced_.front()();
+    if (!sent && sent.error().code() == EAGAIN) {
+      // Services that start together fill the init's queue, and an init that is replaced does not read for a moment. It would
+      // wait for a READY=1 that is lost, and end us.
+      if (!std::exchange(init_failed_, true)) log_.warning("{}; trying again", sent.error().message());
+      return arm(Timer::Announce, os::monotonic_now() + announcement_interval);
+    }
+    tell_init(sent);
+    unannounced_.pop_front();
   }
 }
 

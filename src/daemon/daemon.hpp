@@ -12,6 +12,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -114,7 +115,7 @@ class Daemon {
     bool said_ready = false;
     std::vector<pollfd> poll_set{};
   };
-  enum class Timer : std::uint64_t { Start, Stop, Watchdog, Heartbeat, HealthFile, Resources, Commands };
+  enum class Timer : std::uint64_t { Start, Stop, Watchdog, Announce, Heartbeat, HealthFile, Resources, Commands };
 
   void control_loop();
   void take_signals(const daemon::Arrived& arrived);
@@ -141,6 +142,9 @@ class Daemon {
   void look_at_heartbeat(base::Instant now);
   void kick_health_file();
   void look_at_resources();
+  /// Tells the init of a new state: now, or once its full queue has room.
+  void announce(std::function<Result<void>()> send);
+  void make_announcements();
   void tell_init(const Result<void>& sent);
   void post_task(std::function<void()> task);
 
@@ -192,6 +196,7 @@ class Daemon {
   std::optional<ResourceWatch> resource_watch_;
   std::optional<HealthFile> health_file_;
   bool health_file_failed_ = false;
+  std::deque<std::function<Result<void>()>> unannounced_;
   bool init_failed_ = false;
   bool stuck_ = false;
   bool finished_ = false;

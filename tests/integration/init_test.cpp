@@ -1,5 +1,6 @@
 // What an init hears and gives: sd_notify, watchdog, socket activation, under a notify socket of the test's own.
 #include <fcntl.h>
+#include <perdure/unique_fd.hpp>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -51,6 +52,27 @@ TEST_F(Init, HearsReadyReloadingReadyAndStoppingInThisOrder) {
   EXPECT_THAT(next(), HasSubstr("STOPPING=1"));
   EXPECT_TRUE(daemon.wait().success());
   EXPECT_THAT(daemon.output(), HasSubstr("<6>")) << "priorities for the journal";
+}
+
+TEST_F(Init, HearsReadyAlsoWhenItsQueueWasFull) {
+  const perdure::UniqueFd other{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+  sockaddr_un address{};
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const auto fill = [&] {
+    return ::sendto(other.get(), "STATUS=full", 11, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&address), size) > 0;
+  };
+  while (fill()) {
+  }
+  Process daemon = foreground();
+  ASSERT_TRUE(daemon.wait_for_output("trying again")) << daemon.output();
+  std::string heard;
+  do heard = next();
+  while (heard == "STATUS=full");
+  EXPECT_EQ(heard, "READY=1\nSTATUS=serving");
+  daemon.signal(SIGTERM);
+  EXPECT_THAT(next(), HasSubstr("STOPPING=1"));
+  EXPECT_TRUE(daemon.wait().success());
 }
 
 TEST_F(Init, ABodyThatNeverWaitsIsNeverAnnounced) {
