@@ -105,7 +105,9 @@ void measure(const bench::Arguments& arguments, bench::Report& report) {
   bench::Fleet fleet{{.services = 1}};
   const bench::PerdureUnits units{fleet};
   std::vector<std::string> words = *program;
-  words.insert(words.end(), {"--port", "0", "--dir", "/tmp", "--save", "", "--supervised", "systemd", "--daemonize", "no"});
+  const std::string place = fleet.place("redis");
+  words.insert(words.end(), {"--port", "0", "--unixsocket", place + "/socket", "--dir", place, "--save", "", "--supervised",
+                             "systemd", "--daemonize", "no"});
   std::vector<std::string> unit_words = words;
   for (std::string& word : unit_words)
     if (word.empty()) word = "\"\"";

@@ -924,7 +924,10 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
                      {&Settings::before, std::move(spec.before)}};
     fresh.default_after = std::move(spec.default_after);
     fresh.reload_from = std::move(spec.reload_propagated_from);
-    if (!is_plain(spec)) unit.spec = std::make_unique<unit::UnitSpec>(std::move(spec));
+    if (!is_plain(spec)) {
+      spec.directives = {};  // of use to verify only, which reads the files itself
+      unit.spec = std::make_unique<unit::UnitSpec>(std::move(spec));
+    }
   }
   new_units_.push_back(std::move(fresh));
 }

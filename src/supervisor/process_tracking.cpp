@@ -179,6 +179,12 @@ Identity identity_of(pid_t pid) {
   return {second == std::string::npos ? std::array<std::uint8_t, 16>{} : id_at(words, second + 1)};
 }
 
+/// A hierarchy of cgroup v1 without controllers, which only tracks.
+bool mount_hierarchy(const std::string& point, const std::string& instance) {
+  const std::string data = "none,name=" + instance;
+  return ::mount(instance.c_str(), point.c_str(), "cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, data.c_str()) == 0;
+}
+
 /// The number of the cgroup that a process is in, or was when it ended; 0: the kernel does not say.
 std::uint64_t cgroup_of(int pidfd) {
   // The head of <linux/pidfd.h>'s pidfd_info, which older headers lack.
@@ -344,13 +350,13 @@ bool ProcessTracking::open_cgroup1(const TrackingOptions& options) {
   const std::string point = options.runtime_dir + "/cgroup";
   sys::mkdir(point.c_str(), 0755);
   if (sys::access((point + "/cgroup.procs").c_str(), W_OK) != 0) {
-    const std::string data = "none,name=" + options.instance;
-    if (::mount(options.instance.c_str(), point.c_str(), "cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, data.c_str()) != 0) {
+    if (!mount_hierarchy(point, options.instance)) {
       sys::rmdir(point.c_str());
       return false;
     }
   }
   path_ = point;
+  instance_ = options.instance;
   shown_path_ = "/";
   directory_.reset(sys::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory_) notes_.emplace_back("process tracking: cgroup v1 (no cgroup v2 hierarchy can be written here)");
@@ -638,15 +644,33 @@ std::vector<std::string> ProcessTracking::leaves() const {
   return names;
 }
 
+/// The kernel keeps a hierarchy for good that has cgroups when it is unmounted, those included that are removed and not quite gone:
+/// then it is mounted and unmounted once more. One that goes takes a moment, too.
+void ProcessTracking::drop_hierarchy() {
+  constexpr int attempts_max = 5;
+  constexpr int looks_max = 50;
+  constexpr int pause_ms = 2;
+  directory_.reset();
+  for (int attempt = 0; attempt < attempts_max; ++attempt) {
+    ::umount2(path_.c_str(), MNT_DETACH);
+    for (int look = 0; look < looks_max; ++look) {
+      const std::string all = read_at(AT_FDCWD, "/proc/self/cgroup");
+      if (all.find(":name=" + instance_ + ":") == std::string::npos) {
+        sys::rmdir(path_.c_str());
+        return;
+      }
+      sys::poll(nullptr, 0, pause_ms);
+    }
+    if (!mount_hierarchy(path_, instance_)) break;
+  }
+  ::umount2(path_.c_str(), MNT_DETACH);
+  sys::rmdir(path_.c_str());
+}
+
 void ProcessTracking::close_down() {
   if (kind_ == TrackingKind::BestEffort) return;
   for (const std::string& leaf : leaves()) remove(leaf);
-  if (kind_ == TrackingKind::CgroupV1) {
-    directory_.reset();
-    ::umount2(path_.c_str(), MNT_DETACH);
-    sys::rmdir(path_.c_str());
-    return;
-  }
+  if (kind_ == TrackingKind::CgroupV1) return drop_hierarchy();
   // Back to where we came from, or the directory could not go.
   const std::string above = path_.substr(0, path_.rfind('/'));
   const UniqueFd base{sys::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};

@@ -128,9 +128,11 @@ class ProcessTracking {
   struct Snapshot;
   [[nodiscard]] const Snapshot& snapshot() const;
   [[nodiscard]] std::vector<pid_t> members(const RunProcesses& run) const;
+  void drop_hierarchy();
   [[nodiscard]] std::optional<std::string> leaf_with_id(std::uint64_t id) const;
   [[nodiscard]] bool still_belongs(const RunProcesses& run, pid_t pid) const;
 
+  std::string instance_{};  ///< of cgroup v1: the name of the hierarchy
   TrackingKind kind_ = TrackingKind::BestEffort;
   std::string path_{};  ///< of the instance's directory in the file system
   std::string shown_path_{};

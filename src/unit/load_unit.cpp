@@ -195,11 +195,11 @@ class Merger {
     load_.exception = {};
     load_.directive = directive.name;
     const Result<void> read = reader->read(load_, assignment.value);
-    const std::string object = std::string{directive.name} + "=: ";
-    for (const std::string& warning : load_.warnings) warn(place, object + warning);
+    const auto object = [&directive] { return std::string{directive.name} + "=: "; };
+    for (const std::string& warning : load_.warnings) warn(place, object() + warning);
     if (!read && reader->invalid == Invalid::Refuses)
-      return complaints_.add(error_at(place, object + read.error().message() + "; " + std::string{refused}));
-    if (!read) return warn(place, object + read.error().message() + "; the line is left out");
+      return complaints_.add(error_at(place, object() + read.error().message() + "; " + std::string{refused}));
+    if (!read) return warn(place, object() + read.error().message() + "; the line is left out");
     note(directive, place).exception = std::move(load_.exception);
   }
 

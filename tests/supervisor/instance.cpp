@@ -162,6 +162,15 @@ void Instance::restart() {
   start();
 }
 
+/// Named hierarchies of cgroup v1 that instances of perdure have made.
+std::size_t hierarchies() {
+  const std::string text = read_file("/proc/self/cgroup").value_or("");
+  std::size_t count = 0;
+  for (std::size_t at = text.find("name=perdure-"); at != std::string::npos; at = text.find("name=perdure-", at + 1))
+    ++count;
+  return count;
+}
+
 InstanceOptions cgroup_v1() {
   return {.under = {"/usr/bin/unshare", "--mount", "/bin/sh", "-c",
                     "umount -l /sys/fs/cgroup/unified 2>&- || umount -l /sys/fs/cgroup 2>&-; exec \"$@\"", "sh"}};
@@ -300,6 +309,7 @@ std::string Instance::leftovers() {
   if (fs::exists(dir_ / "run/control.sock")) left += "control.sock; ";
   const perdure::UniqueFd lock{::open((dir_ / "run/lock").c_str(), O_RDONLY | O_CLOEXEC)};
   if (lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) left += "the instance's lock; ";
+  if (hierarchies() > hierarchies_before_) left += "a hierarchy of cgroup v1; ";
   if (control_group_.size() <= 1) return left;
   for (const char* mount : {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"}) {
     const std::string group = mount + control_group_;

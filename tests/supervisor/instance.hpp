@@ -52,6 +52,8 @@ inline InstanceOptions best_effort() { return {.run_options = {"--cgroup-root=/n
 InstanceOptions cgroup_v1();
 /// Whether that can be had here.
 bool has_cgroup_v1();
+/// How many hierarchies of cgroup v1 there are that instances have made.
+std::size_t hierarchies();
 
 struct Service {
   std::string name;
@@ -132,6 +134,7 @@ class Instance {
   std::unique_ptr<perdure::testing::Process> process_{};
   std::optional<perdure::ControlClient> client_{};
   std::string control_group_{};
+  std::size_t hierarchies_before_ = hierarchies();
 };
 
 /// Every descendant of this process that there is, by looking at /proc.
