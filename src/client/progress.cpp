@@ -63,7 +63,7 @@ bool is_terminal() {
 
 void set_timer(int first_s, int then_s) {
   const itimerval times{.it_interval = {.tv_sec = then_s, .tv_usec = 0}, .it_value = {.tv_sec = first_s, .tv_usec = 0}};
-  ::setitimer(ITIMER_REAL, &times, nullptr);
+  os::sys::setitimer(ITIMER_REAL, times);
 }
 
 std::string_view doing(std::string_view verb) {

@@ -250,6 +250,11 @@ Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const
   for (const std::string& pattern : arguments.pass_env) plan.options.push_back("--pass-env=" + pattern);
   if (arguments.stop_timeout) plan.options.push_back("--stop-timeout=" + *arguments.stop_timeout);
   if (arguments.isolation) plan.options.push_back("--isolation=" + *arguments.isolation);
+  // Who names a unit of the machine's does not want what the machine has enabled for its start, least of all beside its init.
+  const auto say_what_is_enabled = [&] {
+    const bool starts_machine = plan.units.empty() || arguments.target;
+    plan.options.emplace_back(starts_machine ? "--enabled=yes" : "--enabled=no");
+  };
   if (arguments.has_command) {
     const char* const search_path = std::getenv("PATH");
     PERDURE_TRY(const std::string here, os::absolute_path("."));
@@ -263,6 +268,7 @@ Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const
     for (const std::string& path : plan.unit_path) {
       if (places.unit_path_was_named) PERDURE_CHECK(check_unit_directory(path));
     }
+    if (!places.unit_path_was_named) say_what_is_enabled();
     return plan;
   }
   if (arguments.words.size() > run_words_max) {
@@ -297,9 +303,7 @@ Result<RunPlan> plan_run(const Arguments& arguments, const Places& places, const
   if (plan.units.empty() && !has_named_path && !machine.is_pid_1) return nothing_to_run(machine);
   for (const std::string& path : plan.unit_path) PERDURE_CHECK(check_unit_directory(path));
   if (!has_named_path) {
-    // Who names a unit of the machine's does not want what the machine has enabled for its start, least of all beside its init.
-    const bool starts_machine = plan.units.empty() || arguments.target;
-    plan.options.emplace_back(starts_machine ? "--enabled=yes" : "--enabled=no");
+    say_what_is_enabled();
     plan.unit_path = places.unit_path;
   }
   return plan;

@@ -153,6 +153,10 @@ TEST(RunInstance, WhatAMachineHasEnabledIsForWhoStartsTheMachine) {
   EXPECT_THAT(options({}, {}, {.is_pid_1 = true}), ElementsAre("--enabled=yes"));
   EXPECT_THAT(options({.target = "x"}, {}, {}), ElementsAre("--enabled=yes"));
   EXPECT_THAT(options({.words = {"a"}}, {}, {.is_pid_1 = true}), ElementsAre("--enabled=no"));
+  const Arguments command{.words = {"/bin/true"}, .has_command = true};
+  EXPECT_THAT(options(command, {}, {}), ElementsAre("--enabled=no"));
+  EXPECT_THAT(options({.words = {"/bin/true"}, .has_command = true, .target = "x"}, {}, {}), ElementsAre("--enabled=yes"));
+  EXPECT_THAT(options(command, {.unit_path = {"/"}, .unit_path_was_named = true}, {}), ::testing::IsEmpty());
   EXPECT_THAT(options({.words = {"a"}}, {.unit_path = {"/"}, .unit_path_was_named = true}, {}), ::testing::IsEmpty());
 }
 

@@ -100,7 +100,7 @@ struct ServiceSettings {
   StatusSet restart_force_status{};
   EmergencyAction start_limit_action = EmergencyAction::None;
   bool is_essential = false;         ///< its end, where no restart follows, ends the instance
-  bool lacks_requirement = false;    ///< something that it requires cannot be loaded: it cannot be started
+  bool cannot_start = false;         ///< it, or something that it requires, cannot be loaded
   std::vector<UnitId> wants{};       ///< started along; their failure changes nothing
   std::vector<UnitId> requires_{};   ///< started along, and must come up; stopped and restarted with them
   std::vector<UnitId> requisite{};   ///< must be up already

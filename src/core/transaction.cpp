@@ -87,7 +87,7 @@ void Transaction::undo(std::size_t mark) {
 
 bool Transaction::start(UnitId id, Pull pull) {
   const Unit* const unit = find(id);
-  if (unit == nullptr || unit->settings.lacks_requirement) {
+  if (unit == nullptr || unit->settings.cannot_start) {
     problem_ = JobResult::Dependency;
     return false;
   }
@@ -155,7 +155,7 @@ bool Transaction::restart(UnitId id) {
   if (unit == nullptr) return true;
   if (const auto planned = jobs_.find(id); planned != jobs_.end() && planned->second == JobType::Restart) return true;
   if (circular_.contains(id)) return false;
-  if (unit->settings.lacks_requirement) {
+  if (unit->settings.cannot_start) {
     problem_ = JobResult::Dependency;
     return false;
   }

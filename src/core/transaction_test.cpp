@@ -78,7 +78,7 @@ TEST_F(TransactionTest, WhatIsOnlyWantedAndImpossibleIsLeftOutWithAllThatItNeede
   load(3, {});
   load(4, {});
   load(5, {});
-  load(6, {.lacks_requirement = true});
+  load(6, {.cannot_start = true});
   EXPECT_EQ(plan(1, JobType::Start), "1 start, 4 start");
 }
 
@@ -86,7 +86,7 @@ TEST_F(TransactionTest, WhatIsRequiredAndImpossibleMakesAllOfItImpossible) {
   load(1, {.requires_ = {2}});
   load(2, {.requires_ = {99}});
   EXPECT_EQ(plan(1, JobType::Start), "dependency") << "not loaded";
-  load(3, {.lacks_requirement = true});
+  load(3, {.cannot_start = true});
   EXPECT_EQ(plan(3, JobType::Start), "dependency");
   EXPECT_EQ(plan(3, JobType::Restart), "dependency");
   EXPECT_EQ(plan(3, JobType::Stop), "3 stop");

@@ -50,8 +50,6 @@ char invocation_id[] = "INVOCATION_ID=00000000000000000000000000000000";
 char exec_pid[] = "SYSTEMD_EXEC_PID=0000000000";
 char watchdog_pid[] = "WATCHDOG_PID=0000000000";
 
-std::int32_t skipped = 0;  // of wire::Skipped
-
 std::uint64_t number(const char* text) {
   std::uint64_t value = 0;
   for (; *text >= '0' && *text <= '9'; ++text) value = value * 10 + static_cast<std::uint64_t>(*text - '0');
@@ -114,27 +112,23 @@ void set_signals(SpecView spec) {
   require(Step::SignalMask, raw::call(__NR_rt_sigprocmask, set_mask, raw::address(&none), 0, 8));
 }
 
-/// What the kernel does not allow is left as it is, and told.
-void set_if_allowed(Step step, wire::Skipped bit, long result) {
-  if (result == -raw::e_acces || result == -raw::e_perm) skipped |= bit;
-  else require(step, result);
+/// What the kernel does not allow is left as it is: whoever asks for the status is shown what is not in effect.
+void set_if_allowed(Step step, long result) {
+  if (result != -raw::e_acces && result != -raw::e_perm) require(step, result);
 }
 
 void set_priority(SpecView spec) {
-  if (spec.has(wire::spec_has_nice))
-    set_if_allowed(Step::Nice, wire::skipped_nice, raw::call(__NR_setpriority, 0, 0, spec->nice));
+  if (spec.has(wire::spec_has_nice)) set_if_allowed(Step::Nice, raw::call(__NR_setpriority, 0, 0, spec->nice));
 }
 
 void set_scheduling(SpecView spec) {
   if (spec.has(wire::spec_has_cpu_scheduling)) {
     const std::int32_t priority = spec->cpu_priority;
-    set_if_allowed(Step::CpuScheduling, wire::skipped_cpu_scheduling,
-                   raw::call(__NR_sched_setscheduler, 0, spec->cpu_policy, raw::address(&priority)));
+    set_if_allowed(Step::CpuScheduling, raw::call(__NR_sched_setscheduler, 0, spec->cpu_policy, raw::address(&priority)));
   }
   if (spec.has(wire::spec_has_io_priority)) {
     constexpr int of_process = 1;  // IOPRIO_WHO_PROCESS
-    set_if_allowed(Step::IoScheduling, wire::skipped_io_scheduling,
-                   raw::call(__NR_ioprio_set, of_process, 0, spec->io_priority));
+    set_if_allowed(Step::IoScheduling, raw::call(__NR_ioprio_set, of_process, 0, spec->io_priority));
   }
 }
 
@@ -163,7 +157,7 @@ void set_oom_score(SpecView spec, const char* usual) {
   } while (left > 0 && at > 1);
   if (spec->oom_score_adjust < 0) digits[--at] = '-';
   // As systemd: a refusal is skipped.
-  if (write_oom_score_adj(digits + at, sizeof digits - static_cast<std::size_t>(at)) < 0) skipped |= wire::skipped_oom_score;
+  write_oom_score_adj(digits + at, sizeof digits - static_cast<std::size_t>(at));
 }
 
 void set_limits(SpecView spec) {
@@ -251,7 +245,6 @@ extern "C" [[noreturn, gnu::used]] void perdure_executor(long* stack) {
   set_secure_bits(spec);
   set_no_new_privileges(spec);
   set_signals(spec);
-  if (skipped != 0) tell(Step::None, skipped);
   announce_execution();
   install_filters(spec);
   execute(spec);

@@ -102,12 +102,14 @@ std::string LogDirectory::make_room(const UnitLog& writer) {
     if (sum <= wanted) break;
     if (segment.unit == writer.unit() && segment.number == writer.number_) continue;
     close(segment.unit, segment.number);
+    bool is_gone = true;
     for (const std::string_view suffix : {data_suffix, index_suffix}) {
       const std::string name = segment.unit + "/" + segment_name(segment.number, suffix);
-      if (os::sys::unlinkat(logs.get(), name.c_str(), 0) != 0 && errno != ENOENT && trouble.empty())
-        trouble = Error::from_errno(errno, "remove the old log file", path_ + "/" + name).message();
+      if (os::sys::unlinkat(logs.get(), name.c_str(), 0) == 0 || errno == ENOENT) continue;
+      is_gone = false;
+      if (trouble.empty()) trouble = Error::from_errno(errno, "remove the old log file", path_ + "/" + name).message();
     }
-    sum -= segment.bytes;
+    if (is_gone) sum -= segment.bytes;
   }
   return trouble;
 }

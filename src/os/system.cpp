@@ -116,6 +116,9 @@ constexpr const char* call_names[] = {
     "sigprocmask",
     "sigtimedwait",
     "prctl",
+    "prlimit",
+    "setitimer",
+    "ioprio_get",
     "fork",
     "setsid",
     "setpgid",
@@ -426,6 +429,16 @@ int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* timeout) 
 int prctl(int option, unsigned long argument) noexcept {
   // prctl(2) refuses many options with EINVAL unless the arguments they do not use are zero.
   return guarded(Call::prctl, [=] { return ::prctl(option, argument, 0UL, 0UL, 0UL); });
+}
+int prlimit(int resource, const rlimit* wanted, rlimit* previous) noexcept {
+  return guarded(Call::prlimit, [=] { return ::prlimit(0, static_cast<__rlimit_resource>(resource), wanted, previous); });
+}
+int ioprio_get(pid_t pid) noexcept {
+  constexpr int of_process = 1;  // IOPRIO_WHO_PROCESS of <linux/ioprio.h>
+  return guarded(Call::ioprio_get, [=] { return static_cast<int>(::syscall(SYS_ioprio_get, of_process, pid)); });
+}
+int setitimer(int timer, const itimerval& value) noexcept {
+  return guarded(Call::setitimer, [&] { return ::setitimer(static_cast<__itimer_which>(timer), &value, nullptr); });
 }
 
 pid_t fork() noexcept {

@@ -15,9 +15,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -109,6 +111,9 @@ enum class Call : std::uint8_t {
   sigprocmask,
   sigtimedwait,
   prctl,
+  prlimit,
+  setitimer,
+  ioprio_get,
   fork,
   setsid,
   setpgid,
@@ -217,6 +222,11 @@ int sigaction(int number, const struct sigaction* action, struct sigaction* prev
 int sigprocmask(int how, const sigset_t* set, sigset_t* previous) noexcept;
 int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* timeout) noexcept;
 int prctl(int option, unsigned long argument) noexcept;
+/// prlimit(2) of this process; `wanted` and `previous` may be nullptr.
+int prlimit(int resource, const rlimit* wanted, rlimit* previous) noexcept;
+int setitimer(int timer, const itimerval& value) noexcept;
+/// ioprio_get(2) of one process: its class, times 8192, and its priority.
+int ioprio_get(pid_t pid) noexcept;
 
 /// fork(2) with stdio's and malloc's at-fork work. Requires one thread.
 pid_t fork() noexcept;

@@ -12,6 +12,7 @@
 
 #include "base/text.hpp"
 #include "os/file.hpp"
+#include "os/system.hpp"
 
 namespace perdure::supervisor {
 namespace {
@@ -68,6 +69,24 @@ std::uint64_t limit(std::string_view text) {
 
 std::string shown(std::uint64_t value) { return value == unit::limit_infinity ? "infinity" : std::to_string(value); }
 
+/// What stands in the unit is a class and a priority; the kernel gives a process without either what its nice value says.
+void compare_io(const unit::IoScheduling& wanted, pid_t pid, std::vector<std::string>& lines) {
+  constexpr std::array<std::string_view, 4> classes{"none", "realtime", "best-effort", "idle"};
+  constexpr int class_shift = 13, priorities = 8;  // linux/ioprio.h
+  const int has = os::sys::ioprio_get(pid);
+  if (has < 0) return;
+  const auto text = [&](int io_class, int priority) {
+    const bool is_known = io_class >= 0 && static_cast<std::size_t>(io_class) < classes.size();
+    std::string name = is_known ? std::string{classes[static_cast<std::size_t>(io_class)]} : std::to_string(io_class);
+    return io_class == 1 || io_class == 2 ? name + ' ' + std::to_string(priority) : name;  // the others have no priorities
+  };
+  const std::string ours = text(wanted.io_class, wanted.priority);
+  const std::string theirs = text(has >> class_shift, has % priorities);
+  if (ours != theirs)
+    lines.push_back(fmt::format(
+        "IOSchedulingClass= and IOSchedulingPriority= ({}) are not in effect: its main process has {}", ours, theirs));
+}
+
 void compare_limits(const unit::ServiceSpec& service, pid_t pid, std::vector<std::string>& lines) {
   const bool asks =
       std::any_of(service.limits.begin(), service.limits.end(), [](const auto& one) { return one.has_value(); });
@@ -91,7 +110,7 @@ void compare_limits(const unit::ServiceSpec& service, pid_t pid, std::vector<std
 }  // namespace
 
 bool asks_for_priorities_or_limits(const unit::ServiceSpec& service) noexcept {
-  return service.nice || service.oom_score_adjust || service.cpu_scheduling ||
+  return service.nice || service.oom_score_adjust || service.cpu_scheduling || service.io_scheduling ||
          std::any_of(service.limits.begin(), service.limits.end(), [](const auto& one) { return one.has_value(); });
 }
 
@@ -112,6 +131,7 @@ std::vector<std::string> not_in_effect(const unit::ServiceSpec& service, pid_t p
                                   policy_name(service.cpu_scheduling->policy), policy_name(*policy)));
     compare("CPUSchedulingPriority", service.cpu_scheduling->priority, field(stat, real_time_priority_field));
   }
+  if (service.io_scheduling) compare_io(*service.io_scheduling, pid, lines);
   compare_limits(service, pid, lines);
   return lines;
 }

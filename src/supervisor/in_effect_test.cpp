@@ -10,6 +10,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "os/system.hpp"
+
 namespace perdure::supervisor {
 namespace {
 
@@ -46,10 +48,24 @@ TEST(NotInEffect, WhatItHasNotIsToldWithWhatItHas) {
                   StartsWith("LimitNOFILE=infinity:infinity is not in effect: its main process has ")));
 }
 
+TEST(NotInEffect, InputAndOutputHaveAClassAndAPriority) {
+  unit::ServiceSpec service;
+  const int has = os::sys::ioprio_get(::getpid());
+  ASSERT_GE(has, 0);
+  service.io_scheduling = unit::IoScheduling{.io_class = has >> 13, .priority = has % 8};
+  EXPECT_TRUE(asks_for_priorities_or_limits(service));
+  EXPECT_THAT(not_in_effect(service, ::getpid()), IsEmpty());
+  service.io_scheduling = unit::IoScheduling{.io_class = 1, .priority = 3};
+  EXPECT_THAT(not_in_effect(service, ::getpid()),
+              ElementsAre(StartsWith("IOSchedulingClass= and IOSchedulingPriority= (realtime 3) are not in effect: its main "
+                                     "process has ")));
+}
+
 TEST(NotInEffect, AProcessThatIsGoneHasEverything) {
   unit::ServiceSpec service;
   service.nice = -20;
   service.oom_score_adjust = -1000;
+  service.io_scheduling = unit::IoScheduling{};
   service.limits[static_cast<std::size_t>(unit::Limit::Cpu)] = unit::LimitValue{1, 1};
   EXPECT_THAT(not_in_effect(service, 999'999'999), IsEmpty());
 }

@@ -62,7 +62,6 @@ int Manager::run() {
     decide();
   }
   answers_.clear();
-  take_syslog();
   drain_last_output();
   show_last_output();
   if (const std::uint64_t unshown = console_.unshown(); unshown > 0)
@@ -72,7 +71,7 @@ int Manager::run() {
   for (const std::string& file : {options_.runtime_dir + "/control.sock", notify_path(), options_.state_dir + "/journal",
                                   options_.state_dir + "/units"})
     sys::unlink(file.c_str());
-  if (syslog_) sys::unlink(syslog_file_.c_str());
+  remove_syslog_socket();
   flush_said();
   keeper::Request request;
   request.operation = keeper::Operation::Finish;
@@ -86,7 +85,9 @@ int Manager::run() {
 void Manager::drain_last_output() {
   const base::Instant give_up = os::monotonic_now() + last_output_within;
   const auto drain_all = [this] {
-    bool is_done = true;
+    take_syslog();
+    pollfd syslog{syslog_.get(), POLLIN, 0};
+    bool is_done = sys::poll(&syslog, 1, 0) <= 0;  // no socket: nothing to wait for
     for (const auto& unit : units_) {
       if (unit == nullptr) continue;
       for (const auto& run : unit->runs) {
@@ -96,16 +97,22 @@ void Manager::drain_last_output() {
     return is_done;
   };
   while (!drain_all() && os::monotonic_now() < give_up) sys::poll(nullptr, 0, last_output_pause_ms);
+  const auto unread = [](const UniqueFd& pipe) {
+    int bytes = 0;
+    return pipe && sys::ioctl(pipe.get(), FIONREAD, &bytes) == 0 ? bytes : 0;
+  };
+  const auto tell = [this](std::string_view name, int bytes) {
+    if (bytes <= 0) return;
+    say(std::string{name} + ": the last " + std::to_string(bytes) +
+        " bytes of its output could not be recorded and are lost");
+  };
   for (const auto& unit : units_) {
     int bytes = 0;
     if (unit == nullptr) continue;
-    for (const auto& run : unit->runs) {
-      int unread = 0;
-      if (run->log && sys::ioctl(run->log.get(), FIONREAD, &unread) == 0) bytes += unread;
-    }
-    if (bytes > 0)
-      say(unit->name + ": the last " + std::to_string(bytes) + " bytes of its output could not be recorded and are lost");
+    for (const auto& run : unit->runs) bytes += unread(run->log);
+    tell(unit->name, bytes);
   }
+  tell(syslog_unit, unread(syslog_pipe_));
 }
 
 /// For whoever reads the console and is only a little behind.
@@ -518,6 +525,7 @@ void Manager::become_keeper() {
   park_here(units_label, saved_->fd());
   park_here(notify_label, notify_.get());
   if (syslog_) park_here(syslog_label, syslog_.get());
+  if (syslog_file_) park_here(syslog_file_label, syslog_file_.get());
   if (syslog_pipe_) park_here(syslog_pipe_label, syslog_pipe_.get());
   if (crashes_.fd() >= 0) park_here(crashes_label, crashes_.fd());
   if (is_shutting_down_) park_here(stopping_label, stop_.fd() >= 0 ? stop_.fd() : specs_->fd());

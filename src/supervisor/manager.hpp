@@ -54,7 +54,7 @@ struct ManagerOptions {
   std::vector<std::string> unit_path{};  ///< empty: the system's or the user's
   std::vector<std::string> units{};      ///< UNIT or FILE
   UnitFiles::Links links = UnitFiles::Links::All;
-  std::string syslog = "auto";           ///< "auto", "off" or the path of a socket for syslog(3)
+  std::string syslog = "auto";  ///< "auto", "off" or the path of a socket for syslog(3)
   ConsoleFormat console = ConsoleFormat::Default;
   std::vector<std::string> pass_env{};  ///< patterns of names that services get from our environment
   unit::Isolation isolation = unit::Isolation::AsSystemd;
@@ -75,6 +75,7 @@ inline constexpr const char* journal_label = "journal";
 inline constexpr const char* units_label = "units";
 inline constexpr const char* notify_label = "notify";            ///< the socket that services send READY=1 to
 inline constexpr const char* syslog_label = "syslog";            ///< the socket of syslog(3)
+inline constexpr const char* syslog_file_label = "syslog-file";  ///< what stands at its path, to know it again
 inline constexpr const char* syslog_pipe_label = "syslog-pipe";  ///< what nobody of ours has said, on its way to the log
 inline constexpr const char* stopping_label = "stopping";        ///< everything is to stop, whoever is manager: StopFile
 inline constexpr const char* crashes_label = "crashes";          ///< what is in hand, and was at crashes: CrashFile
@@ -180,7 +181,7 @@ class Manager : private InstanceView {
   bool take_candidate(SupervisedUnit& unit, Run& run, pid_t pid);
   void track_main(const core::SpawnKey& key);
   void end_instance(const core::EndInstance& order);
-  void note_stop();
+  void note_stop(std::optional<int> code = std::nullopt);
   [[nodiscard]] std::optional<base::Duration> stop_within() const;
   void send_signal(const core::SendSignal& order);
   void kill_run(const core::RunKey& key);
@@ -217,7 +218,8 @@ class Manager : private InstanceView {
   SupervisedUnit* unit_of_process(const ReceivedMessage& message);
   SupervisedUnit* heard_by(const ReceivedMessage& message);
   [[nodiscard]] std::string syslog_path() const;
-  void open_syslog(UniqueFd parked, UniqueFd pipe);
+  void open_syslog(UniqueFd parked, UniqueFd file, UniqueFd pipe);
+  void remove_syslog_socket() const;
   void take_syslog();
   void take_syslog_again();
   static std::string syslog_line(const ReceivedMessage& received, const SupervisedUnit* unit);
@@ -271,8 +273,10 @@ class Manager : private InstanceView {
   UniqueFd syslog_{};  ///< none: it is not for us to receive
   UniqueFd syslog_pipe_{};
   std::unique_ptr<logbook::UnitLog> syslog_log_{};  ///< of what nobody of ours has said
-  std::string syslog_file_{};
+  std::string syslog_path_{};
+  UniqueFd syslog_file_{};          ///< O_PATH: its number is not given to another file
   std::size_t syslog_written_ = 0;  ///< of the message that comes next
+  core::RunKey syslog_goes_to_{};   ///< where that much of it was written to; none: to syslog_pipe_
   Verbs verbs_{*this};
   Verbs::Answers answers_{};
   DenialPacing denials_{};

@@ -44,6 +44,7 @@ bool is_listened_to(const std::string& path) {
   for (const int type : {SOCK_DGRAM, SOCK_STREAM}) {
     const UniqueFd socket{sys::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     if (socket && sys::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return true;
+    if (socket && errno == EAGAIN) return true;  // so many wait that no more may
   }
   return false;
 }
@@ -86,10 +87,13 @@ bool Manager::is_being_started(const ReceivedMessage& message) {
   if (spawns_.empty()) return false;
   take_keeper_messages();
   const auto leaf = tracking_.leaf_of(message.sender, message.sender_pidfd.get());
+  // Without leaves: who is not known yet may be one of them.
+  const SupervisedUnit* const known = leaf ? nullptr : unit_of_process(message);
   return std::any_of(spawns_.begin(), spawns_.end(), [&](const auto& spawn) {
     const core::SpawnKey& key = spawn.second.key;
     const SupervisedUnit* const unit = find(key.unit);
-    return unit != nullptr && (!leaf || *leaf == ProcessTracking::leaf_name(unit->name, key.run));
+    if (unit == nullptr) return false;
+    return leaf ? *leaf == ProcessTracking::leaf_name(unit->name, key.run) : known == nullptr || known == unit;
   });
 }
 
@@ -98,7 +102,7 @@ bool Manager::is_being_started(const ReceivedMessage& message) {
 void Manager::take_notifications() {
   std::array<char, wire::notify_bytes_max + 1> room;
   for (int i = 0; i < messages_max; ++i) {
-    const std::optional<ReceivedMessage> message = receive_message(notify_.get(), room, Receive::Look);
+    const std::optional<ReceivedMessage> message = look_at_message(notify_.get(), room);
     if (!message) return;
     if (message->sender > 1 && !message->is_cut) {
       if (is_being_started(*message)) return;
@@ -106,7 +110,7 @@ void Manager::take_notifications() {
       decide();
     }
     // What was sent along is closed with it: that is what BARRIER=1 waits for.
-    static_cast<void>(receive_message(notify_.get(), room, Receive::Take));
+    drop_message(notify_.get(), *message);
   }
   // There may be more: the poller tells of it again.
 }
@@ -114,6 +118,7 @@ void Manager::take_notifications() {
 /// The unit whose present run a process belongs to.
 SupervisedUnit* Manager::unit_of_process(const ReceivedMessage& message) {
   const pid_t pid = message.sender;
+  if (pid <= 1) return nullptr;  // 0: of a namespace of processes that is not below ours
   const auto leaf = tracking_.leaf_of(pid, message.sender_pidfd.get());
   const auto is_in = [&](const SupervisedUnit& unit) {
     if (unit.runs.empty()) return false;
@@ -211,18 +216,19 @@ std::string Manager::syslog_path() const {
 }
 
 /// Whoever listens there already is left alone. The socket, and the pipe for what is nobody's, outlive every manager in the keeper.
-void Manager::open_syslog(UniqueFd parked, UniqueFd pipe) {
+void Manager::open_syslog(UniqueFd parked, UniqueFd file, UniqueFd pipe) {
   const std::string path = syslog_path();
   if (path.empty()) return;
   if (!parked) {
-    if (options_.syslog == "auto" && is_listened_to(path)) return;
-    Result<UniqueFd> bound = bind_message_socket(path);
+    Result<UniqueFd> bound = is_listened_to(path) ? Error::from_errno(EADDRINUSE, "bind", path) : bind_message_socket(path);
     const bool is_wanted = options_.syslog != "auto";  // else it is welcome where it can be had
     if (!bound && is_wanted)
       notes_.push_back(bound.error().message() + "; what services say with syslog(3) is not recorded");
     if (!bound) return;
     parked = *std::move(bound);
     park(syslog_label, parked.get());
+    file.reset(sys::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (file) park(syslog_file_label, file.get());
   }
   if (!pipe) {
     int ends[2] = {-1, -1};
@@ -236,10 +242,19 @@ void Manager::open_syslog(UniqueFd parked, UniqueFd pipe) {
   syslog_ = std::move(parked);
   syslog_pipe_ = std::move(pipe);
   syslog_log_ = std::make_unique<logbook::UnitLog>(*logs_, syslog_unit);
-  syslog_file_ = path;
+  syslog_path_ = path;
+  syslog_file_ = std::move(file);
   if (console_.is_on()) syslog_log_->tap([this](std::string_view bytes) { console_.take(syslog_unit, true, bytes); });
   static_cast<void>(poller_.add(syslog_.get(), loop::Interest::Read, token_of(TokenKind::Syslog)));
   take_syslog();
+}
+
+/// Somebody else may have put a socket of his own there meanwhile, as rsyslogd does.
+void Manager::remove_syslog_socket() const {
+  struct stat ours {};
+  struct stat there {};
+  if (!syslog_file_ || sys::fstat(syslog_file_.get(), &ours) != 0 || sys::lstat(syslog_path_.c_str(), &there) != 0) return;
+  if (ours.st_dev == there.st_dev && ours.st_ino == there.st_ino) sys::unlink(syslog_path_.c_str());
 }
 
 /// Each message goes the way of the service's own output, into the pipe of its run, and is taken away when it is there: whoever
@@ -249,22 +264,27 @@ void Manager::take_syslog() {
   const loop::Token token = token_of(TokenKind::Syslog);
   std::array<char, syslog_bytes_max> room;
   for (int i = 0; i < messages_max; ++i) {
-    const std::optional<ReceivedMessage> message = receive_message(syslog_.get(), room, Receive::Look);
+    const std::optional<ReceivedMessage> message = look_at_message(syslog_.get(), room);
     if (!message) break;
-    const SupervisedUnit* const unit = unit_of_process(*message);
-    const Run* const run = unit == nullptr ? nullptr : unit->runs.back().get();
+    SupervisedUnit* const unit = unit_of_process(*message);
+    Run* const run = unit == nullptr ? nullptr : unit->runs.back().get();
     const bool is_its_own = run != nullptr && run->log;
+    const core::RunKey goes_to = is_its_own ? core::RunKey{unit->id, run->run} : core::RunKey{};
+    if (std::exchange(syslog_goes_to_, goes_to) != goes_to) syslog_written_ = 0;  // rather twice than torn
     const std::string line = syslog_line(*message, is_its_own ? unit : nullptr);
-    if (!write_whole(is_its_own ? run->log.get() : syslog_pipe_.get(), line, syslog_written_)) {
+    const bool is_written = write_whole(is_its_own ? run->log.get() : syslog_pipe_.get(), line, syslog_written_);
+    if (is_its_own && !run->log_is_polled) take_log(*unit, *run);  // nobody else has it open for writing any more
+    if (!is_written) {
       static_cast<void>(poller_.modify(syslog_.get(), loop::Interest::None, token));
       timers_.arm(token, now_ + full_pipe_pause);
       break;
     }
     syslog_written_ = 0;
-    static_cast<void>(receive_message(syslog_.get(), room, Receive::Take));
+    drop_message(syslog_.get(), *message);
   }
   const logbook::Taken taken = syslog_log_->drain(syslog_pipe_.get(), logbook::LogTime::now());
   if (!taken.note.empty()) say(taken.note);
+  if (taken.blocked != 0) timers_.arm(token, now_ + full_pipe_pause);
 }
 
 /// The pipe took some of it, or the log did: it goes on.

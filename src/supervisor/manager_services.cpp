@@ -253,12 +253,11 @@ void Manager::end_instance(const core::EndInstance& order) {
   if (order.is_forced) finished_ = true;
   // What a stop has ended already may be essential, and what was said to end with stands.
   if (inherits_stop_ || stop_.code()) return;
-  note_stop();
   const core::Exit& exit = order.exit;
   const int code = exit.kind == core::ExitKind::Exited    ? exit.status
                    : exit.kind == core::ExitKind::Unknown ? unknown_exit_code
                                                           : signal_exit_code + exit.status;
-  stop_.set_code(code);
+  note_stop(code);
   const SupervisedUnit* const unit = find(order.unit);
   const bool is_essential = order.cause == core::EndCause::Essential;
   say((unit == nullptr ? std::string{"a unit"} : unit->name) +
@@ -269,10 +268,12 @@ void Manager::end_instance(const core::EndInstance& order) {
       std::to_string(code));
 }
 
-/// Parked before anything is stopped: whoever is manager then goes on with it.
-void Manager::note_stop() {
-  if (std::exchange(is_shutting_down_, true)) return;
-  stop_ = StopFile::create(now_);
+/// Parked before anything is stopped, with the code where there is one: whoever is manager then goes on with it.
+void Manager::note_stop(std::optional<int> code) {
+  const bool is_first = !std::exchange(is_shutting_down_, true);
+  if (is_first) stop_ = StopFile::create(now_);
+  if (code) stop_.set_code(*code);
+  if (!is_first) return;
   park(stopping_label, stop_.fd() >= 0 ? stop_.fd() : specs_->fd());
 }
 

@@ -522,6 +522,7 @@ Result<void> Manager::recover() {
   PERDURE_CHECK(open_control(std::move(parked[control_label])));
   PERDURE_CHECK(open_notify(std::move(parked[notify_label])));
   UniqueFd syslog = std::move(parked[syslog_label]);
+  UniqueFd syslog_file = std::move(parked[syslog_file_label]);
   UniqueFd syslog_pipe = std::move(parked[syslog_pipe_label]);
   for (const JournalEntry& entry : entries) records_[entry.record.unit] = entry.record;
   std::vector<core::Event> found;
@@ -546,7 +547,7 @@ Result<void> Manager::recover() {
   }
   events_.insert(events_.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   records_.clear();
-  open_syslog(std::move(syslog), std::move(syslog_pipe));  // now that it is known who runs
+  open_syslog(std::move(syslog), std::move(syslog_file), std::move(syslog_pipe));  // now that it is known who runs
   std::uint64_t seed = 0;
   static_cast<void>(sys::getrandom(&seed, sizeof seed, 0));
   events_.emplace_back(core::RecoveryCompleted{seed, stop_within()});
@@ -929,6 +930,7 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
       unit.spec = std::make_unique<unit::UnitSpec>(std::move(spec));
     }
   }
+  fresh.settings.cannot_start = unit.load_state != LoadState::Loaded;
   new_units_.push_back(std::move(fresh));
 }
 
@@ -955,7 +957,9 @@ void Manager::reload_file(SupervisedUnit& unit) {
     read_sources(fresh, found);
   }
   if (fresh.load_state != LoadState::Loaded) {
-    new_units_.pop_back();
+    const core::UnitRecord* const record = engine_.record(unit.id);
+    const bool is_at_rest = unit.runs.empty() && (record == nullptr || core::is_inactive(record->state));
+    if (!is_at_rest) new_units_.pop_back();  // else whatever wants it does not start it as it was
     fresh.remarks.push_back(unit.runs.empty() ? "its file cannot be used (any more); it cannot be started"
                                               : "its file cannot be used any more; it goes on as it was loaded");
     unit.remarks = std::move(fresh.remarks);
@@ -1011,7 +1015,7 @@ void Manager::introduce() {
         const bool must_be = kind == &Settings::requires_ || kind == &Settings::binds_to;
         const bool is_usable = other != nullptr && other->load_state == LoadState::Loaded;
         if (must_be && is_run && !is_usable) {
-          new_units_[i].settings.lacks_requirement = true;
+          new_units_[i].settings.cannot_start = true;
           SupervisedUnit* const unit = find(new_units_[i].id);
           if (unit != nullptr)
             unit->remarks.push_back("it requires " + name.text() + ", which " +

@@ -116,7 +116,7 @@ void Manager::remark_on_process(const Run& run, UnitStatus& status) const {
                                   "): no signal ends it before that call returns"));
   }
   const SupervisedUnit* const unit = find(status.name);
-  if (unit != nullptr && unit->spec != nullptr) {
+  if (unit != nullptr && unit->spec != nullptr && asks_for_priorities_or_limits(unit->spec->service)) {
     for (std::string& line : not_in_effect(unit->spec->service, run.pid)) status.remarks.push_back(hold(std::move(line)));
   }
   if (unit != nullptr && unit->launch.has_log && (!run.log || run.log_has_ended))
@@ -316,8 +316,7 @@ bool Manager::cancel(core::JobId job) {
 }
 
 void Manager::exit_with(int code) {
-  note_stop();
-  stop_.set_code(code);
+  note_stop(code);
   shut_down();
 }
 

@@ -1,11 +1,14 @@
 #include "supervisor/message_socket.hpp"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <utility>
 
@@ -16,25 +19,84 @@ namespace {
 
 namespace sys = os::sys;
 
-constexpr std::size_t message_fds_max = 253;  // SCM_MAX_FD of unix(7)
 constexpr int receive_buffer = 8 << 20;
 // Linux 6.5; not in the headers of older C libraries.
 constexpr int so_passpidfd = 76;
 constexpr int scm_pidfd = 4;
+constexpr suseconds_t interruption_us = 10'000;
 
-void take_sender(const cmsghdr* header, ReceivedMessage& message) {
-  ucred peer{};
-  std::memcpy(&peer, CMSG_DATA(header), sizeof peer);
-  message.sender = peer.pid;
-}
-
-void take_fds(const cmsghdr* header, ReceivedMessage& message) {
-  for (std::size_t at = 0; at + CMSG_LEN(0) + sizeof(int) <= header->cmsg_len; at += sizeof(int)) {
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(header) + at, sizeof fd);
-    if (header->cmsg_type != scm_pidfd) message.fds.emplace_back(fd);
-    else if (fd >= 0) message.sender_pidfd.reset(fd);  // else an errno
+/// While it lives, this process gets no new descriptor, whatever a message brings.
+class NoNewDescriptors {
+ public:
+  NoNewDescriptors() {
+    is_set_ = sys::prlimit(RLIMIT_NOFILE, nullptr, &before_) == 0;
+    const rlimit none{0, before_.rlim_max};
+    is_set_ = is_set_ && sys::prlimit(RLIMIT_NOFILE, &none, nullptr) == 0;
   }
+  ~NoNewDescriptors() {
+    if (is_set_) sys::prlimit(RLIMIT_NOFILE, &before_, nullptr);
+  }
+  NoNewDescriptors(const NoNewDescriptors&) = delete;
+  NoNewDescriptors& operator=(const NoNewDescriptors&) = delete;
+  [[nodiscard]] bool is_set() const { return is_set_; }
+
+ private:
+  rlimit before_{};
+  bool is_set_ = false;
+};
+
+/// While it lives, whatever waits and may be interrupted is: the last one to have a TCP socket waits in it for SO_LINGER seconds.
+class Interruptions {
+ public:
+  Interruptions() {
+    struct sigaction nothing {};
+    nothing.sa_handler = [](int) {};
+    sys::sigaction(SIGALRM, &nothing, nullptr);  // stays: one more may be on its way when the timer is stopped
+    sigset_t alarm;
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    sys::sigprocmask(SIG_UNBLOCK, &alarm, &before_);
+    sys::setitimer(ITIMER_REAL, {{0, interruption_us}, {0, interruption_us}});
+  }
+  ~Interruptions() {
+    sys::setitimer(ITIMER_REAL, {});
+    sys::sigprocmask(SIG_SETMASK, &before_, nullptr);
+  }
+  Interruptions(const Interruptions&) = delete;
+  Interruptions& operator=(const Interruptions&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+/// What it carries is refused a number for want of room, or for want of descriptors.
+std::optional<ReceivedMessage> look(int socket, std::span<char> room) {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int))];
+  iovec part{room.data(), room.size()};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  const ssize_t size = sys::recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_PEEK);
+  if (size < 0) return std::nullopt;
+  ReceivedMessage message;
+  for (const cmsghdr* one = CMSG_FIRSTHDR(&header); one != nullptr; one = CMSG_NXTHDR(&header, const_cast<cmsghdr*>(one))) {
+    if (one->cmsg_level != SOL_SOCKET) continue;
+    if (one->cmsg_type == SCM_CREDENTIALS) {
+      ucred peer{};
+      std::memcpy(&peer, CMSG_DATA(one), sizeof peer);
+      message.sender = peer.pid;
+    } else if (one->cmsg_type == scm_pidfd) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(one), sizeof fd);
+      if (fd >= 0) message.sender_pidfd.reset(fd);  // else an errno
+    }
+  }
+  message.bytes = {room.data(), static_cast<std::size_t>(size)};
+  message.is_cut = (header.msg_flags & MSG_TRUNC) != 0;
+  message.carries_descriptors = (header.msg_flags & MSG_CTRUNC) != 0;
+  return message;
 }
 
 }  // namespace
@@ -52,7 +114,11 @@ Result<UniqueFd> bind_message_socket(const std::string& path) {
     return Error::from_errno(errno, "set SO_PASSCRED of", path);
   static_cast<void>(sys::setsockopt(socket.get(), SOL_SOCKET, so_passpidfd, &yes, sizeof yes));
   static_cast<void>(sys::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer));
-  sys::unlink(path.c_str());
+  struct stat there {};
+  if (sys::lstat(path.c_str(), &there) == 0) {
+    if (!S_ISSOCK(there.st_mode)) return Error::from_errno(EEXIST, "bind", path);
+    sys::unlink(path.c_str());
+  }
   const mode_t mask = sys::umask(0);  // every user may send; who is heard is looked at message by message
   const bool is_bound = sys::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   const int error = errno;
@@ -61,27 +127,23 @@ Result<UniqueFd> bind_message_socket(const std::string& path) {
   return socket;
 }
 
-std::optional<ReceivedMessage> receive_message(int socket, std::span<char> room, Receive how) {
-  alignas(
-      cmsghdr) char control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(int) * message_fds_max)];
-  iovec part{room.data(), room.size()};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  const int flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (how == Receive::Look ? MSG_PEEK : 0);
-  const ssize_t size = sys::recvmsg(socket, &header, flags);
-  if (size < 0) return std::nullopt;
-  ReceivedMessage message;
-  for (const cmsghdr* one = CMSG_FIRSTHDR(&header); one != nullptr; one = CMSG_NXTHDR(&header, const_cast<cmsghdr*>(one))) {
-    if (one->cmsg_level != SOL_SOCKET) continue;
-    if (one->cmsg_type == SCM_CREDENTIALS) take_sender(one, message);
-    if (one->cmsg_type == SCM_RIGHTS || one->cmsg_type == scm_pidfd) take_fds(one, message);
+/// The kernel puts what is sent along before the pidfd: asking for the latter is safe only when it is known that there is nothing.
+std::optional<ReceivedMessage> look_at_message(int socket, std::span<char> room) {
+  std::optional<ReceivedMessage> message;
+  {
+    const NoNewDescriptors guard;
+    if (!guard.is_set()) return std::nullopt;
+    message = look(socket, room);
   }
-  message.bytes = {room.data(), static_cast<std::size_t>(size)};
-  message.is_cut = (header.msg_flags & MSG_TRUNC) != 0;
-  return message;
+  if (!message || message->carries_descriptors) return message;
+  return look(socket, room);
+}
+
+void drop_message(int socket, const ReceivedMessage& message) {
+  msghdr nothing{};
+  std::optional<Interruptions> interruptions;
+  if (message.carries_descriptors) interruptions.emplace();
+  static_cast<void>(sys::recvmsg(socket, &nothing, MSG_DONTWAIT));
 }
 
 }  // namespace perdure::supervisor

@@ -532,14 +532,24 @@ pid_t ProcessTracking::only_child_of(const RunProcesses& run, pid_t parent) cons
   return only;
 }
 
+/// What /proc says of a number is of our process when that is still there afterwards.
 std::optional<std::string> ProcessTracking::leaf_of(pid_t pid, int pidfd) const {
-  if (kind_ != TrackingKind::CgroupV2 || pid <= 1) return std::nullopt;
-  if (const std::uint64_t id = cgroup_of(pidfd); id != 0) {
-    if (auto leaf = leaf_with_id(id)) return leaf;
-  }
+  if (kind_ == TrackingKind::BestEffort || pid <= 1) return std::nullopt;
   const std::string text = read_at(AT_FDCWD, "/proc/" + std::to_string(pid) + "/cgroup");
+  const bool has_gone = pidfd >= 0 && sys::pidfd_send_signal(pidfd, 0) != 0 && errno == ESRCH;
+  if (has_gone) {
+    const std::uint64_t id = kind_ == TrackingKind::CgroupV2 ? cgroup_of(pidfd) : 0;
+    return id == 0 ? std::string{} : leaf_with_id(id).value_or(std::string{});
+  }
+  const std::string hierarchy = ":name=" + instance_ + ":";
   for (std::string_view line : base::lines(text)) {
-    if (!base::remove_prefix(line, "0::") || !base::remove_prefix(line, shown_path_)) continue;
+    if (kind_ == TrackingKind::CgroupV2) {
+      if (!base::remove_prefix(line, "0::") || !base::remove_prefix(line, shown_path_)) continue;
+    } else {
+      const std::size_t at = line.find(hierarchy);
+      if (at == std::string_view::npos) continue;
+      line.remove_prefix(at + hierarchy.size());
+    }
     if (!base::remove_prefix(line, "/")) continue;
     return std::string{line.substr(0, line.find('/'))};  // a service may have cgroups of its own in its leaf
   }

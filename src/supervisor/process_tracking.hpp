@@ -98,8 +98,9 @@ class ProcessTracking {
   [[nodiscard]] pid_t leader(const RunProcesses& run) const;
   /// The one process of the run whose parent is `parent`; 0: there is none, or there are several.
   [[nodiscard]] pid_t only_child_of(const RunProcesses& run, pid_t parent) const;
-  /// The leaf that a process is in; empty: none of ours. Nothing where nobody can tell (all but cgroup v2): ask contains().
-  /// `pidfd`, where there is one, tells it also of a process that has ended (Linux 6.15), and never of another with its number.
+  /// The leaf that a process is in; empty: none of ours. Nothing where nobody can tell (best effort): ask contains().
+  /// `pidfd`, where there is one, tells it also of a process that has ended (cgroup v2, Linux 6.15), and never of another with its
+  /// number.
   [[nodiscard]] std::optional<std::string> leaf_of(pid_t pid, int pidfd = -1) const;
   /// Whether there was ever a process in the leaf. False also where nobody can tell (all but cgroup v2).
   [[nodiscard]] bool was_used(std::string_view leaf) const;

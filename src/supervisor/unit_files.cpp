@@ -420,7 +420,15 @@ UnitNames UnitFiles::default_units(const unit::Specifiers& machine, const Readin
   // Nobody wrote it, and nothing adds to it.
   const bool is_empty = targets.front().is_built_in && targets.front().sources.size() == 1;
   if (is_empty && links_ == Links::Enabled) targets.front() = find(*UnitName::parse("multi-user.target"));
-  if (targets.front().state == LoadState::Loaded && (!is_empty || links_ == Links::Enabled)) {
+  if (targets.front().state != LoadState::Loaded) {
+    // Masked, or not to be read: what is to be started is known to nobody, and "everything" is the worst guess.
+    all.diagnostics = std::move(targets.front().diagnostics);
+    all.diagnostics.push_back(
+        warning_about(targets.front().name.text(),
+                      "is " + std::string{word_of(targets.front().state)} + "; nothing is started by default"));
+    return all;
+  }
+  if (!is_empty || links_ == Links::Enabled) {
     // Each target is looked at once: they may name one another in a circle.
     std::set<UnitName> seen{default_target, targets.front().name};
     if (links_ == Links::Enabled) all.names.push_back(targets.front().name);

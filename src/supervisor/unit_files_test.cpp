@@ -317,6 +317,23 @@ TEST_F(UnitFilesTest, AMachineStartsWhatIsEnabledAndNothingElse) {
   EXPECT_THAT(enabled(), ElementsAre("a.service", "default.target"));
 }
 
+TEST_F(UnitFilesTest, WhereTheDefaultTargetIsMaskedOrBrokenNothingIsStartedAndTheReasonTold) {
+  const UnitFiles machine{{etc, lib}, {lib}, UnitFiles::Links::Enabled};
+  write(lib + "/a.service", "[Service]\nExecStart=/bin/x\n[Install]\nWantedBy=multi-user.target\n");
+  for (const std::string name : {"/multi-user.target", "/default.target"}) {
+    link("/dev/null", etc + name);
+    for (const UnitFiles* const where : {&machine, static_cast<const UnitFiles*>(&files)}) {
+      if (where == &files && name == "/multi-user.target") continue;  // it is looked at by nobody there
+      const UnitNames found = where->default_units();
+      EXPECT_THAT(names(found), IsEmpty());
+      EXPECT_THAT(texts(found.diagnostics), ElementsAre(HasSubstr("is masked; nothing is started by default")));
+    }
+  }
+  fs::remove(etc + "/default.target");
+  link(etc + "/default.target", etc + "/default.target");
+  EXPECT_THAT(names(machine.default_units()), IsEmpty());
+}
+
 TEST_F(UnitFilesTest, StartsByDefaultWhatDefaultTargetWantsElseWhatIsInstallableElseEveryService) {
   write(lib + "/a.service");
   write(lib + "/b@.service");

@@ -76,14 +76,6 @@ enum SpecFlags : std::uint32_t {
 };
 inline constexpr std::uint32_t spec_flags_known = 2 * spec_no_exec_pid - 1;
 
-/// What was asked for and the kernel did not allow (EPERM, EACCES): the `error` of a slot whose step is None.
-enum Skipped : std::int32_t {
-  skipped_nice = 1,
-  skipped_oom_score = 2,
-  skipped_cpu_scheduling = 4,
-  skipped_io_scheduling = 8,
-};
-
 enum MountFlags : std::uint32_t {
   mount_read_only = 1,
   mount_recursive = 2,

@@ -103,6 +103,28 @@ TEST_F(BadUnit, AFileThatWasHalfSavedLeavesARunningServiceAsItIs) {
   EXPECT_EQ(instance_.carry_out("start", {"web.service"}), "done") << "and the mended one counts";
 }
 
+TEST_F(BadUnit, WhatIsMaskedIsStartedByNobodyWhoWantsItAndHasNotFailed) {
+  instance_.add_unit("masked.service", "");
+  instance_.add_unit("broken.service", "[Servi");
+  instance_.add_unit("other.service", sleeper);
+  instance_.add_unit("one.service", "[Unit]\nWants=masked.service broken.service other.service\n" + sleeper);
+  ASSERT_EQ(instance_.carry_out("start", {"one.service"}), "done");
+  ASSERT_TRUE(eventually([&] { return instance_.show("other.service").sub_state == "running"; }));
+  for (const char* const name : {"masked.service", "broken.service"})
+    EXPECT_EQ(instance_.show(name).sub_state, "dead") << name;
+  // The same when it is masked later.
+  ASSERT_EQ(instance_.carry_out("stop", {"one.service"}), "done");
+  ASSERT_EQ(instance_.carry_out("stop", {"other.service"}), "done");
+  instance_.add_unit("other.service", "");
+  instance_.ask({{"verb", "daemon-reload"}});
+  ASSERT_EQ(instance_.carry_out("start", {"one.service"}), "done");
+  EXPECT_EQ(instance_.show("other.service").sub_state, "dead");
+  instance_.add_unit("other.service", sleeper);
+  instance_.ask({{"verb", "daemon-reload"}});
+  ASSERT_EQ(instance_.carry_out("restart", {"one.service"}), "done");
+  EXPECT_TRUE(eventually([&] { return instance_.show("other.service").sub_state == "running"; })) << "mended";
+}
+
 TEST_F(BadUnit, WhatIsNoUnitFileInADirectoryOfUnitsIsPassedOver) {
   const std::string units = instance_.path("units/");
   instance_.add_unit("good.service", sleeper);

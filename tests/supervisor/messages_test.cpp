@@ -1,5 +1,7 @@
 // Messages that are not the service's, or too many: whoever sends them changes nothing for others.
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <perdure/unique_fd.hpp>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -8,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -51,14 +54,29 @@ class Messages : public ::testing::Test {
     instance_.add_unit(unit, "[Service]\n" + settings + "ExecStart=/usr/bin/python3 " + path + "\n");
   }
   /// Of ours, who is no service of the instance.
-  ssize_t send_as_stranger(const std::string& text) const {
+  ssize_t send_as_stranger(const std::string& text, int sent_along = -1) const {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     const std::string path = instance_.path("run/notify");
     std::copy(path.begin(), path.end(), address.sun_path);
     const perdure::UniqueFd socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-    return ::sendto(socket.get(), text.data(), text.size(), MSG_DONTWAIT, reinterpret_cast<const sockaddr*>(&address),
-                    sizeof address);
+    iovec part{const_cast<char*>(text.data()), text.size()};
+    msghdr message{};
+    message.msg_name = &address;
+    message.msg_namelen = sizeof address;
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof sent_along)]{};
+    if (sent_along >= 0) {
+      message.msg_control = control;
+      message.msg_controllen = sizeof control;
+      cmsghdr* const header = CMSG_FIRSTHDR(&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN(sizeof sent_along);
+      std::memcpy(CMSG_DATA(header), &sent_along, sizeof sent_along);
+    }
+    return ::sendmsg(socket.get(), &message, MSG_DONTWAIT);
   }
   Instance instance_{Owner::Ourselves, Parent::Test};
 };
@@ -103,6 +121,32 @@ TEST_F(Messages, APidFileThatNamesSomebodyElseIsRefusedWithItsReason) {
               HasSubstr(file + " names process " + std::to_string(victim) + ", which is none of the service's"));
   EXPECT_FALSE(has_ended(static_cast<pid_t>(victim)));
   EXPECT_EQ(instance_.show("bystander.service").sub_state, "running");
+}
+
+// Whoever closes the last descriptor of such a socket waits for as long as its owner has chosen.
+TEST_F(Messages, WhatIsSentAlongCannotHoldUpTheInstance) {
+  const auto manager = instance_.number("ManagerPID");
+  const perdure::UniqueFd listener{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  ASSERT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  perdure::UniqueFd lingering{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+  ::connect(lingering.get(), reinterpret_cast<const sockaddr*>(&address), size);
+  const perdure::UniqueFd mute{::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)};
+  ASSERT_TRUE(mute);
+  const linger long_time{1, 1000};
+  ASSERT_EQ(::setsockopt(lingering.get(), SOL_SOCKET, SO_LINGER, &long_time, sizeof long_time), 0);
+  const std::string block(64 * 1024, 'x');
+  while (::send(lingering.get(), block.data(), block.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) continue;
+  ASSERT_GT(send_as_stranger("READY=1", lingering.get()), 0);
+  lingering.reset();  // in the instance's notify socket is the last one
+  add_python("after.service", "notify('READY=1')\nimport time\ntime.sleep(1000)\n", "Type=notify\n");
+  EXPECT_EQ(instance_.carry_out("start", {"after.service"}), "done");
+  EXPECT_EQ(instance_.number("ManagerPID"), manager) << instance_.output();
 }
 
 TEST_F(Messages, AFloodKeepsNobodyFromBeingHeard) {

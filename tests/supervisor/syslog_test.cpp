@@ -44,7 +44,7 @@ class Syslog : public ::testing::Test {
     if (IsSkipped()) return;
     EXPECT_EQ(instance.stop(), perdure::ExitStatus::exited(0)) << instance.output();
     EXPECT_EQ(instance.leftovers(), "");
-    EXPECT_NE(::access(path.c_str(), F_OK), 0) << "its socket is gone with it";
+    EXPECT_EQ(::access(path.c_str(), F_OK) == 0, is_anothers) << "its own socket is gone with it";
   }
   void say(const std::string& line) const { perdure::testing::write_file(lines, line + '\n'); }
   /// As a process that is none of ours.
@@ -64,6 +64,7 @@ class Syslog : public ::testing::Test {
   perdure::testing::TempDir directory{};
   std::string path = directory / "log";
   std::string lines = directory / "lines";
+  bool is_anothers = false;  ///< what stands at `path`
   Instance instance{Owner::Ourselves, Parent::Init, with_socket(path)};
 };
 
@@ -126,6 +127,31 @@ TEST_F(Syslog, WhatIsTooLongIsCutAndWhatIsNoMessageIsText) {
   const std::string log = instance.log("syslog.socket");
   EXPECT_THAT(log, HasSubstr("xxx […]\n"));
   EXPECT_LT(log.size(), 9'000U);
+}
+
+TEST_F(Syslog, AServiceThatHasClosedItsOutputIsHeardAllTheSame) {
+  const std::string more = directory / "more";
+  ASSERT_EQ(::mkfifo(more.c_str(), 0600), 0);
+  instance.add_unit("closed.service", "[Service]\nExecStart=/bin/sh -c 'exec >/dev/null 2>&1 logger --socket " + path +
+                                          " -t closed <> " + more + "'\n");
+  EXPECT_EQ(instance.carry_out("start", {"closed.service"}), "done");
+  for (const char* const line : {"one.", "two."}) {
+    perdure::testing::write_file(more, std::string{line} + '\n');
+    EXPECT_TRUE(is_logged("closed.service", std::string{line} + '\n')) << instance.log("closed.service");
+  }
+}
+
+TEST_F(Syslog, WhoPutsHisOwnSocketInThePlaceOfOursKeepsIt) {
+  ASSERT_EQ(::unlink(path.c_str()), 0);
+  const perdure::UniqueFd other{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::copy(path.begin(), path.end(), address.sun_path);
+  ASSERT_EQ(::bind(other.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  const auto manager = static_cast<pid_t>(instance.number("ManagerPID"));
+  ASSERT_TRUE(signal_descendant(manager, SIGKILL));  // the next one knows ours, too
+  ASSERT_TRUE(eventually([&] { return instance.number("ManagerPID") != manager; })) << instance.output();
+  is_anothers = true;
 }
 
 TEST_F(Syslog, AFloodHoldsUpNobodyElse) {
