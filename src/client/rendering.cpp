@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -70,6 +71,27 @@ std::string shown(const std::string& name, const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+/// One block for each directory: "Drop-In: /etc/systemd/system/web.service.d", and below it "└─10-a.conf, 20-b.conf".
+std::string drop_in_lines(const Json& unit) {
+  constexpr std::string_view indent = "             ";
+  const auto paths = unit.find("DropInPaths");
+  if (paths == unit.end() || !paths->is_array()) return {};
+  std::map<std::string, std::string> names;  // by directory
+  for (const Json& element : *paths) {
+    const std::string path = element.is_string() ? element.get<std::string>() : std::string{};
+    const std::size_t slash = path.rfind('/');
+    if (slash == std::string::npos) continue;
+    std::string& list = names[path.substr(0, slash)];
+    list += (list.empty() ? "" : ", ") + base::escape(path.substr(slash + 1));
+  }
+  std::string text;
+  for (const auto& [directory, list] : names) {
+    text += text.empty() ? line("Drop-In", base::escape(directory)) : fmt::format("{}{}\n", indent, base::escape(directory));
+    text += fmt::format("{}└─{}\n", indent, list);
+  }
+  return text;
+}
+
 std::string remark_lines(const Json& object, const char* name, std::string_view title) {
   std::string text;
   const auto remarks = object.find(name);
@@ -93,6 +115,7 @@ std::string status_block(const Json& unit, const Style& style, std::uint64_t now
   std::string loaded = style.paint(load == "loaded" ? Colour::None : Colour::Red, load);
   if (!file.empty()) loaded += fmt::format(" ({})", base::escape(file));
   text += line("Loaded", loaded);
+  text += drop_in_lines(unit);
   if (!load_error.empty()) text += line("Fault", base::escape(load_error));
 
   std::string state = sub.empty() || sub == active ? active : fmt::format("{} ({})", active, sub);

@@ -27,6 +27,19 @@ TEST(Rendering, TimesAgoAreSystemctls) {
   EXPECT_EQ(ago_text(now + s, now), "in the future");
 }
 
+TEST(Rendering, DropInsStandBelowTheirDirectories) {
+  EXPECT_THAT(status_block(
+                  {{"Id", "c.service"},
+                   {"LoadState", "loaded"},
+                   {"DropInPaths", {"/run/x/c.service.d/5.conf", "/etc/x/c.service.d/1.conf", "/run/x/c.service.d/9.conf"}}},
+                  plain, 0, ""),
+              HasSubstr("     Loaded: loaded\n"
+                        "    Drop-In: /etc/x/c.service.d\n"
+                        "             └─1.conf\n"
+                        "             /run/x/c.service.d\n"
+                        "             └─5.conf, 9.conf\n"));
+}
+
 TEST(Rendering, ColoursAreSystemctls) {
   const Style colours{true};
   const Json failed{

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -34,25 +35,26 @@ struct Timestamp {
 
 /// A unit as `status`, `show` and `list-units` tell of it, in systemd's words. Views are valid until the instance next changes.
 struct UnitStatus {
-  std::string_view name{};                ///< Id=, with its suffix
-  std::string_view description{};         ///< empty: the name is shown
-  std::string_view load_state{};          ///< "loaded", "bad-setting", "error", "masked"
-  std::string_view load_error{};          ///< one line; why it is not "loaded"
-  std::string_view fragment_path{};       ///< absolute; empty: no file
-  std::string_view type{};                ///< "simple", "exec"
-  std::string_view active_state{};        ///< "active", "activating", "deactivating", "inactive", "failed"
-  std::string_view sub_state{};           ///< "running", "dead", "auto-restart", …
-  std::string_view result{};              ///< "success", "exit-code", …
-  std::string_view invocation_id{};       ///< 32 hexadecimal digits of the present or last run; empty: never started
-  std::string_view control_group{};       ///< below the cgroup root; empty: none
-  std::string_view restart{};             ///< Restart= as configured: "no", "always", …
-  pid_t main_pid = 0;                     ///< 0: none runs
-  pid_t exec_main_pid = 0;                ///< of the present or last main process
-  std::optional<core::Exit> last_exit{};  ///< how the last main process ended; none: it runs, or none was started
-  std::uint32_t restarts = 0;             ///< NRestarts=
-  Timestamp state_change{};               ///< when active_state or sub_state changed last
-  Timestamp active_enter{};               ///< when it became active last
-  Timestamp inactive_enter{};             ///< when it became inactive or failed last
+  std::string_view name{};                  ///< Id=, with its suffix
+  std::string_view description{};           ///< empty: the name is shown
+  std::string_view load_state{};            ///< "loaded", "bad-setting", "error", "masked"
+  std::string_view load_error{};            ///< one line; why it is not "loaded"
+  std::string_view fragment_path{};         ///< absolute; empty: no file
+  std::span<const std::string> drop_ins{};  ///< their paths, in the order in which they count
+  std::string_view type{};                  ///< "simple", "exec"
+  std::string_view active_state{};          ///< "active", "activating", "deactivating", "inactive", "failed"
+  std::string_view sub_state{};             ///< "running", "dead", "auto-restart", …
+  std::string_view result{};                ///< "success", "exit-code", …
+  std::string_view invocation_id{};         ///< 32 hexadecimal digits of the present or last run; empty: never started
+  std::string_view control_group{};         ///< below the cgroup root; empty: none
+  std::string_view restart{};               ///< Restart= as configured: "no", "always", …
+  pid_t main_pid = 0;                       ///< 0: none runs
+  pid_t exec_main_pid = 0;                  ///< of the present or last main process
+  std::optional<core::Exit> last_exit{};    ///< how the last main process ended; none: it runs, or none was started
+  std::uint32_t restarts = 0;               ///< NRestarts=
+  Timestamp state_change{};                 ///< when active_state or sub_state changed last
+  Timestamp active_enter{};                 ///< when it became active last
+  Timestamp inactive_enter{};               ///< when it became inactive or failed last
   Timestamp exec_main_start{};
   Timestamp exec_main_exit{};
   core::JobId job = core::no_job;  ///< in flight

@@ -874,6 +874,7 @@ SupervisedUnit& Manager::add_unit(const FoundUnit& found, core::UnitId id) {
 }
 
 void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
+  unit.drop_ins = found.drop_ins();
   NewUnit fresh;
   fresh.id = unit.id;
   if (unit.load_state == LoadState::Loaded) {
@@ -969,6 +970,7 @@ void Manager::reload_file(SupervisedUnit& unit) {
   }
   unit.description = std::move(fresh.description);
   unit.fragment_path = std::move(fresh.fragment_path);
+  unit.drop_ins = std::move(fresh.drop_ins);
   unit.remarks = std::move(fresh.remarks);
   unit.load_error.clear();
   unit.load_state = LoadState::Loaded;

@@ -45,6 +45,7 @@ UnitStatus Manager::status_of(const SupervisedUnit& unit) const {
   status.load_state = load_state_of(unit);
   status.load_error = unit.load_error;
   status.fragment_path = unit.fragment_path;
+  status.drop_ins = unit.drop_ins;
   static constexpr std::string_view types[] = {"simple", "exec", "forking", "oneshot", "notify", "idle"};
   if (unit.kind == core::UnitKind::Service) status.type = types[static_cast<std::size_t>(unit.type)];
   status.restart = unit::word_of(static_cast<unit::RestartWhen>(unit.restart));

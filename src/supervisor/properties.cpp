@@ -64,6 +64,7 @@ constexpr std::array unit_properties{
     UnitProperty{"ActiveState", [](JsonText& j, const UnitStatus& u) { j.string(u.active_state); }},
     UnitProperty{"SubState", [](JsonText& j, const UnitStatus& u) { j.string(u.sub_state); }},
     UnitProperty{"FragmentPath", [](JsonText& j, const UnitStatus& u) { j.string(u.fragment_path); }},
+    UnitProperty{"DropInPaths", [](JsonText& j, const UnitStatus& u) { j.strings(u.drop_ins); }},
     UnitProperty{"StateChangeTimestamp", [](JsonText& j, const UnitStatus& u) { j.number(u.state_change.realtime_us); }},
     UnitProperty{"StateChangeTimestampMonotonic",
                  [](JsonText& j, const UnitStatus& u) { j.number(u.state_change.monotonic_us); }},

@@ -86,6 +86,7 @@ struct SupervisedUnit {
   std::string name{};
   std::string description{};
   std::string fragment_path{};
+  std::vector<std::string> drop_ins{};  ///< their paths, in the order in which they count
   std::string load_error{};
   std::vector<std::string> remarks{};
   std::string last_failure{};  ///< why the last start or run went wrong, one line

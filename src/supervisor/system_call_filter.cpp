@@ -207,7 +207,8 @@ Result<std::vector<char>> compile_calls(const unit::SystemCallFilter& filter, st
     std::uint32_t action = filter.is_allow_list ? SCMP_ACT_ALLOW : refused;
     if (rule.error >= 0) action = denial(rule.error);
     PERDURE_TRY(const bool is_known, add(rule.name.c_str(), action));
-    if (!is_known) unknown += (unknown.empty() ? "" : ", ") + base::escape(rule.name);
+    // A group has the calls of every machine there is.
+    if (!is_known && rule.is_named) unknown += (unknown.empty() ? "" : ", ") + base::escape(rule.name);
   }
   if (!unknown.empty()) remarks.push_back(fmt::format("{}: no system call of this machine: {}", directive, unknown));
   if (filter.is_allow_list) {
@@ -219,7 +220,8 @@ Result<std::vector<char>> compile_calls(const unit::SystemCallFilter& filter, st
 std::string key_of(const unit::SystemCallFilter& filter) {
   std::string key = fmt::format("{} {}", filter.is_allow_list, filter.error);
   for (const std::string& name : filter.architectures) key += ' ' + name;
-  for (const unit::SystemCallRule& rule : filter.rules) key += fmt::format("\n{} {}", rule.name, rule.error);
+  for (const unit::SystemCallRule& rule : filter.rules)
+    key += fmt::format("\n{} {} {}", rule.name, rule.error, rule.is_named);
   return key;
 }
 

@@ -164,6 +164,11 @@ TEST(SystemCallFilter, NamesThatNobodyKnowsAreRemarkedOnce) {
   EXPECT_EQ(answer_of(programs, native, SYS_ptrace), SECCOMP_RET_KILL_PROCESS);
 }
 
+TEST(SystemCallFilter, WhatOnlyAGroupHasAndThisMachineLacksIsNotRemarked) {
+  const auto programs = compiled({.rules = {{"ptrace", -1}, {"call_of_another_machine", -1, false}}});
+  EXPECT_THAT(programs.remarks, SizeIs(0));
+}
+
 TEST(SystemCallFilter, NothingToFilterIsNoProgram) { EXPECT_THAT(compiled({.error = EPERM}).programs, SizeIs(0)); }
 
 TEST(SystemCallFilter, TheSameOneIsCompiledOnce) {

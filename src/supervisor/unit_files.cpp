@@ -28,6 +28,8 @@ constexpr std::string_view mask_target = "/dev/null";
 Diagnostic error_about(const std::string& path, std::string message) {
   return {.source = path, .message = std::move(message)};
 }
+constexpr std::string_view drop_in_suffix = ".conf";
+
 Diagnostic warning_about(const std::string& path, std::string message) {
   return {.source = path, .message = std::move(message), .is_warning = true};
 }
@@ -250,7 +252,7 @@ class DropInSearch {
     if (!names)
       return Search::fail(found_, directory, names.error().message() + "; the unit does not start without its drop-ins");
     for (std::string& name : *names) {
-      if (!name.ends_with(".conf")) continue;
+      if (!name.ends_with(drop_in_suffix)) continue;
       if (drop_ins_.size() >= drop_ins_max)
         return Search::fail(found_, directory, "the unit has more than " + std::to_string(drop_ins_max) + " drop-ins");
       const std::string path = directory + '/' + name;
@@ -318,6 +320,14 @@ bool has_install_section(const FoundUnit& found) {
 }
 
 }  // namespace
+
+std::vector<std::string> FoundUnit::drop_ins() const {
+  std::vector<std::string> paths;
+  for (const unit::UnitSource& source : sources) {
+    if (&source != &sources.front() && source.path.ends_with(drop_in_suffix)) paths.push_back(source.path);
+  }
+  return paths;
+}
 
 std::string_view word_of(LoadState state) noexcept {
   switch (state) {

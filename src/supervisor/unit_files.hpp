@@ -50,6 +50,9 @@ struct FoundUnit {
   std::vector<Diagnostic> diagnostics{};  ///< with an error among them, state is Error
   /// A special target that has no file (unit/special_targets.hpp): its fragment is an empty text without a path.
   bool is_built_in = false;
+
+  /// The paths of its drop-ins, in the order in which they count.
+  [[nodiscard]] std::vector<std::string> drop_ins() const;
 };
 
 /// Names of units, sorted, each once, with what could not be used.

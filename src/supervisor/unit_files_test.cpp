@@ -166,6 +166,11 @@ TEST_F(UnitFilesTest, DropInsCountInTheOrderOfTheirNames) {
       paths(find("foo-bar@x.service")),
       ElementsAre("lib/foo-bar@.service", "lib/service.d/10.conf", "lib/foo-.service.d/20.conf",
                   "lib/foo-@.service.d/30.conf", "lib/foo-bar@.service.d/40.conf", "etc/foo-bar@x.service.d/50.conf"));
+  link("../b.service", etc + "/foo-bar@x.service.wants/b.service");
+  const std::vector<std::string> drop_ins = find("foo-bar@x.service").drop_ins();
+  EXPECT_EQ(drop_ins.size(), 5U);
+  EXPECT_EQ(drop_ins.front(), lib + "/service.d/10.conf");
+  EXPECT_EQ(drop_ins.back(), etc + "/foo-bar@x.service.d/50.conf");
 }
 
 TEST_F(UnitFilesTest, OfDropInsWithOneNameTheNearestWins) {

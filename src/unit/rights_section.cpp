@@ -89,7 +89,7 @@ void forget_if_empty(Load& load) {
 }
 
 // Rules stay sorted by name. What is named again counts anew; what an allow list takes back with an error is refused with it.
-void put_rules(SystemCallFilter& filter, std::vector<std::string_view> names, bool is_inverted, int error) {
+void put_rules(SystemCallFilter& filter, std::vector<std::string_view> names, bool is_inverted, int error, bool is_named) {
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
   const bool takes_back = is_inverted == filter.is_allow_list && error < 0;
@@ -98,8 +98,10 @@ void put_rules(SystemCallFilter& filter, std::vector<std::string_view> names, bo
   auto rule = filter.rules.begin();
   for (const std::string_view name : names) {
     while (rule != filter.rules.end() && rule->name < name) merged.push_back(std::move(*rule++));
-    if (rule != filter.rules.end() && rule->name == name) ++rule;
-    if (!takes_back) merged.push_back({.name = std::string{name}, .error = error});
+    const bool is_again = rule != filter.rules.end() && rule->name == name;
+    const bool was_named = is_again && rule->is_named;
+    if (is_again) ++rule;
+    if (!takes_back) merged.push_back({.name = std::string{name}, .error = error, .is_named = is_named || was_named});
   }
   std::move(rule, filter.rules.end(), std::back_inserter(merged));
   filter.rules = std::move(merged);
@@ -119,7 +121,7 @@ void add_members(const SystemCallGroup& group, std::vector<std::string_view>& na
 void put_group(SystemCallFilter& filter, const SystemCallGroup& group, bool is_inverted, int error) {
   std::vector<std::string_view> names;
   add_members(group, names);
-  put_rules(filter, std::move(names), is_inverted, error);
+  put_rules(filter, std::move(names), is_inverted, error, false);
 }
 
 Result<void> put_word(SystemCallFilter& filter, std::string_view word, bool is_inverted) {
@@ -137,7 +139,7 @@ Result<void> put_word(SystemCallFilter& filter, std::string_view word, bool is_i
     for (const SystemCallGroup& known : system_call_groups()) names.push_back(known.name);
     return misfit(name, "is no group of system calls" + did_you_mean(name, names));
   } else if (is_system_call(name)) {
-    put_rules(filter, {name}, is_inverted, error);
+    put_rules(filter, {name}, is_inverted, error, true);
   } else {
     return misfit(name, "is no system call that is known here");
   }

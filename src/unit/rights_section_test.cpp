@@ -96,6 +96,9 @@ TEST(RightsSection, AllowsOnlyWhatIsListedAndWhatEveryProgramNeeds) {
   for (const char* name : {"read", "uname", "exit_group"}) EXPECT_TRUE(has(f, name)) << name;
   EXPECT_FALSE(has(f, "mount"));
   EXPECT_TRUE(std::is_sorted(f.rules.begin(), f.rules.end(), [](const auto& a, const auto& b) { return a.name < b.name; }));
+  EXPECT_TRUE(rule(f, "uname")->is_named);
+  EXPECT_FALSE(rule(f, "read")->is_named);
+  EXPECT_TRUE(rule(filter("SystemCallFilter=read @basic-io\n"), "read")->is_named);
 }
 
 TEST(RightsSection, RefusesWhatIsListedAfterATilde) {

@@ -149,8 +149,9 @@ struct BindMount {
 
 /// SystemCallFilter=. In an allow list, a rule with an error is a system call that is refused with it, and the others pass.
 struct SystemCallRule {
-  std::string name{};  ///< of a system call; groups are resolved
-  int error = -1;      ///< -1: none of its own; else the errno to answer, 0: kill
+  std::string name{};    ///< of a system call; groups are resolved
+  int error = -1;        ///< -1: none of its own; else the errno to answer, 0: kill
+  bool is_named = true;  ///< by the unit; else only a group of systemd's has it
   friend bool operator==(const SystemCallRule&, const SystemCallRule&) = default;
 };
 struct SystemCallFilter {
