@@ -70,6 +70,22 @@ TEST_F(Requests, AFileThatWasMendedIsReadAgain) {
   EXPECT_EQ(instance_.remarks("web.service"), "");
 }
 
+TEST_F(Requests, WhichDropInsCountIsShownAlsoByTheNextManager) {
+  instance_.add_unit("web.service", "[Service]\nExecStart=/bin/sleep 1000\n");
+  ASSERT_EQ(instance_.carry_out("start", {"web.service"}), "done");
+  EXPECT_EQ(instance_.unit("web.service").at("DropInPaths").size(), 0U);
+  const std::string drop_in = instance_.path("units/web.service.d/5.conf");
+  std::filesystem::create_directory(instance_.path("units/web.service.d"));
+  perdure::testing::write_file(drop_in, "[Service]\nRestart=always\n");
+  instance_.ask({{"verb", "daemon-reload"}});
+  const nlohmann::json expected{drop_in};
+  EXPECT_EQ(instance_.unit("web.service").at("DropInPaths"), expected);
+  const auto manager = static_cast<pid_t>(instance_.number("ManagerPID"));
+  ASSERT_TRUE(signal_descendant(manager, SIGKILL));
+  ASSERT_TRUE(eventually([&] { return instance_.number("ManagerPID") != manager; }));
+  EXPECT_EQ(instance_.unit("web.service").at("DropInPaths"), expected);
+}
+
 TEST_F(Requests, WhoeverAsksForTheSameIsToldWhenItIsDone) {
   Service& deaf = instance_.add("deaf.service", "deaf", "", "TimeoutStopSec=300ms\n");
   ASSERT_EQ(instance_.carry_out("start", {deaf.name}), "done");
