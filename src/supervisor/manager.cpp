@@ -398,21 +398,36 @@ void Manager::note_denial(const Request& request) {
 // ---- words for whoever reads our stderr
 
 void Manager::say(std::string_view line) {
-  if (said_.size() + line.size() > said_max) return;
+  if (said_.size() + line.size() > said_max) {
+    ++unsaid_;
+    return;
+  }
   said_.append("perdure: ").append(line).append("\n");
 }
 
-/// Never waits: a terminal that is stopped or a pipe that is full must not stop the manager, and the same is in `status`.
+/// Never waits: a terminal that is stopped or a pipe that is full must not stop the manager, and what still holds is in `status`.
 void Manager::flush_said() {
   const int to = messages_ ? messages_.get() : STDERR_FILENO;
-  while (!said_.empty()) {
+  const auto is_writable = [to] {
     pollfd polled{to, POLLOUT, 0};
-    if (sys::poll(&polled, 1, 0) != 1 || (polled.revents & POLLOUT) == 0) break;
+    return sys::poll(&polled, 1, 0) == 1 && (polled.revents & POLLOUT) != 0;
+  };
+  // The rest of a line that was begun is kept, so that the next one begins where it should.
+  const auto rest = [this] { return is_torn_ ? said_.find('\n') + 1 : 0; };
+  while (!said_.empty() && is_writable()) {
+    if (const std::uint64_t count = std::exchange(unsaid_, 0); count > 0)
+      said_.insert(
+          rest(),
+          "perdure: " + std::to_string(count) +
+              " lines of its own are missing here: nobody read fast enough; `perdure status` shows what still holds\n");
     const ssize_t written = sys::write(to, said_.data(), std::min<std::size_t>(said_.size(), 4096));
     if (written <= 0) break;
+    is_torn_ = said_[static_cast<std::size_t>(written) - 1] != '\n';
     said_.erase(0, static_cast<std::size_t>(written));
   }
-  said_.clear();
+  const std::size_t kept = rest();
+  unsaid_ += static_cast<std::uint64_t>(std::count(said_.begin() + static_cast<std::ptrdiff_t>(kept), said_.end(), '\n'));
+  said_.resize(kept);
 }
 
 // ---- without a keeper

@@ -297,6 +297,8 @@ class Manager : private InstanceView {
   Timestamp instance_start_{};
   core::JobId last_job_ = 0;
   std::string said_{};
+  std::uint64_t unsaid_ = 0;  ///< lines that nobody took in time
+  bool is_torn_ = false;      ///< of what was written, the last line is not whole
   std::vector<NewUnit> new_units_{};
   std::vector<core::UnitId> named_{};       ///< to be started by the first manager
   mutable std::deque<std::string> held_{};  ///< texts that statuses refer to, until the next round

@@ -28,6 +28,8 @@ class Reader {
     if (::mkfifo(path().c_str(), 0600) != 0) throw std::runtime_error{"a FIFO cannot be made: " + path()};
     fd_.reset(::open(path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   }
+  /// As small as a pipe can be.
+  void shrink() const { ::fcntl(fd_.get(), F_SETPIPE_SZ, 1); }
   [[nodiscard]] std::string path() const { return directory_ / "out"; }
   /// All that there is now, after what was there before.
   const std::string& read() {
@@ -156,6 +158,28 @@ TEST(ConsoleOutput, AReaderThatComesBackIsToldHowMuchItHasMissed) {
   chatter.fill();
   EXPECT_TRUE(reader.wait_for(" lines are not shown here: nobody read fast enough; the log has them\n"));
   EXPECT_GT(number_before(reader.read(), " lines are not shown here"), 0U);
+  EXPECT_EQ(instance.stop(), ExitStatus::exited(0));
+}
+
+TEST(ConsoleOutput, OfItsOwnLinesThoseThatNobodyReadsAreCounted) {
+  constexpr std::uint64_t reloads = 200;
+  Reader reader;
+  reader.shrink();
+  Instance instance{Owner::Ourselves, Parent::Test, shown("/dev/null 2>" + reader.path())};
+  instance.add("web.service", "idle");
+  instance.start();
+  for (std::uint64_t i = 0; i < reloads; ++i) instance.ask({{"verb", "daemon-reload"}});
+  EXPECT_TRUE(reader.wait_for(" units were read again\n"));
+  instance.ask({{"verb", "daemon-reload"}});
+  EXPECT_TRUE(reader.wait_for("lines of its own are missing here: nobody read fast enough"));
+  const std::string text = reader.read();
+  const std::uint64_t missing = number_before(text, " lines of its own are missing here");
+  std::uint64_t told = 0;
+  for (std::size_t at = 0; (at = text.find(" units were read again\n", at)) != std::string::npos; ++at) ++told;
+  EXPECT_GT(missing, 0U);
+  EXPECT_EQ(told + missing, reloads + 1);
+  for (std::size_t at = 0; at < text.size(); at = text.find('\n', at) + 1)
+    EXPECT_EQ(text.compare(at, 9, "perdure: "), 0) << "no line is torn: " << text.substr(at, 60);
   EXPECT_EQ(instance.stop(), ExitStatus::exited(0));
 }
 
