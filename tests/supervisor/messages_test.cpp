@@ -40,6 +40,7 @@ class Messages : public ::testing::Test {
     instance_.add("bystander.service", "idle");
     instance_.start();
     ASSERT_TRUE(eventually([this] { return instance_.services().front().truth->lives > 0; }));
+    ASSERT_TRUE(eventually([this] { return instance_.show("bystander.service").main_pid > 1; })) << "it may know later";
   }
   void TearDown() override {
     if (IsSkipped()) return;
