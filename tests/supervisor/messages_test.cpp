@@ -143,8 +143,16 @@ TEST_F(Messages, WhatIsSentAlongCannotHoldUpTheInstance) {
   ASSERT_EQ(::setsockopt(lingering.get(), SOL_SOCKET, SO_LINGER, &long_time, sizeof long_time), 0);
   const std::string block(64 * 1024, 'x');
   while (::send(lingering.get(), block.data(), block.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) continue;
-  ASSERT_GT(send_as_stranger("READY=1", lingering.get()), 0);
-  lingering.reset();  // in the instance's notify socket is the last one
+  // While it stands still, so that the last one is in its notify socket, and not ours to close.
+  const auto pid = static_cast<pid_t>(manager);
+  ASSERT_TRUE(signal_descendant(pid, SIGSTOP));
+  EXPECT_TRUE(eventually([&] {
+    return perdure::testing::read_file("/proc/" + std::to_string(pid) + "/stat").find(") T ") != std::string::npos;
+  }));
+  const ssize_t sent = send_as_stranger("READY=1", lingering.get());
+  if (sent > 0) lingering.reset();
+  ASSERT_TRUE(signal_descendant(pid, SIGCONT));
+  ASSERT_GT(sent, 0);
   add_python("after.service", "notify('READY=1')\nimport time\ntime.sleep(1000)\n", "Type=notify\n");
   EXPECT_EQ(instance_.carry_out("start", {"after.service"}), "done");
   EXPECT_EQ(instance_.number("ManagerPID"), manager) << instance_.output();
