@@ -147,7 +147,8 @@ TEST_F(Messages, WhatIsSentAlongCannotHoldUpTheInstance) {
   const auto pid = static_cast<pid_t>(manager);
   ASSERT_TRUE(signal_descendant(pid, SIGSTOP));
   EXPECT_TRUE(eventually([&] {
-    return perdure::testing::read_file("/proc/" + std::to_string(pid) + "/stat").find(") T ") != std::string::npos;
+    return perdure::testing::read_file("/proc/" + std::to_string(pid) + "/stat").value_or("").find(") T ") !=
+           std::string::npos;
   }));
   const ssize_t sent = send_as_stranger("READY=1", lingering.get());
   if (sent > 0) lingering.reset();
