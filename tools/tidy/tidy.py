@@ -400,8 +400,25 @@ def check_links(tree):
                     yield name, number, f"the link to {target} leads nowhere"
 
 
+TEST_NAME = re.compile(r"`([A-Z]\w+)\.([A-Z]\w*|)(\*?)(?:/\w+)?`")
+
+
+def check_test_names(tree):
+    """A test that a document names exists: `Suite.Test`, `Suite.Te*` or `Suite.*`."""
+    tests = {}
+    for name in tree.sources(r"\.cpp$"):
+        for suite, test in re.findall(r"^(?:TEST|TEST_F|TEST_P|TYPED_TEST)\(\s*(\w+),\s*(\w+)", tree.text[name], re.M):
+            tests.setdefault(suite, set()).add(test)
+    for name in tree.files(r"\.md$"):
+        for number, line in enumerate(tree.lines(name), 1):
+            for suite, test, rest in TEST_NAME.findall(line):
+                known = tests.get(suite, ())
+                if not any(one == test or (rest and one.startswith(test)) for one in known):
+                    yield name, number, f"there is no test {suite}.{test}{rest}"
+
+
 CHECKS = (check_floors, check_module_deps, check_public_headers, check_pure, check_freestanding, check_banned, check_seam, check_files_are_used,
-          check_text, check_links)
+          check_text, check_links, check_test_names)
 
 
 def findings(root, build=None, fix=False):
