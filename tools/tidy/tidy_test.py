@@ -184,7 +184,7 @@ class Tidy(unittest.TestCase):
         self.expect({"README.md": CLEAN["README.md"].replace("#loop", "#gone")}, "does not exist")
 
     def test_a_test_that_does_not_exist_is_found(self):
-        tests = {"src/daemon/run_test.cpp": "TEST(Run, StopsInTime) {\n}\nTEST_F(RunFixture, Ends) {\n}\n"}
+        tests = self.append("src/daemon/run_test.cpp", "TEST(Run, StopsInTime) {\n}\nTEST_F(RunFixture, Ends) {\n}\n")
         self.expect({**tests, "docs/x.md": "`Run.StopsInTime` and\n`Run.StopsLate`\n"}, "docs/x.md:2", "no test Run.StopsLate")
         self.expect({**tests, "docs/x.md": "`Gone.*`\n"}, "no test Gone.*")
         self.assertEqual(self.findings({**tests, "docs/x.md": "`Run.*` `Run.Stop*` `RunFixture.Ends` `run.cpp`\n"}), [])
