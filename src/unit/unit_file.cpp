@@ -9,6 +9,8 @@
 namespace perdure::unit {
 namespace {
 
+constexpr std::size_t assignments_reserved_max = 256;  // more have to be there before there is room for them
+
 static_assert(unit_file_bytes_max == config::ini_bytes_max, "fault_of_whole_text() has the limit");
 
 bool is_comment(std::string_view line) noexcept {
@@ -41,6 +43,7 @@ class Parser {
       return {{.is_usable = false}, std::move(faults_).take()};
     }
     base::remove_prefix(text, "\xEF\xBB\xBF");
+    file_.assignments.reserve(std::min<std::size_t>(std::count(text.begin(), text.end(), '='), assignments_reserved_max));
     while (!text.empty() && !is_unusable_) take_physical_line(text);
     // A backslash at the end of the file continues nothing.
     if (is_in_continuation_ && !is_unusable_) take_line();
