@@ -16,6 +16,7 @@ namespace perdure::os {
 namespace {
 
 constexpr std::size_t block_size = 16384;
+constexpr std::size_t block_size_min = 512;
 constexpr int temporary_names_max = 8;  // random ones: more than one is taken only by somebody who wants us to fail
 
 constexpr std::string_view unchanged = "nothing was changed";
@@ -112,16 +113,20 @@ Result<std::string> read_file(const std::string& path, std::size_t max_bytes, Li
   }
   if (std::cmp_greater(status.st_size, max_bytes)) return too_large(path, max_bytes);
 
-  // Read to the end whatever the size says: in /proc it is 0, and a file may grow meanwhile.
+  // Read to the end whatever the size says: in /proc it is 0, and a file may grow meanwhile. Where the size is true and less was
+  // there than asked for, that is the end, and no second read has to say so.
+  const auto size = static_cast<std::size_t>(status.st_size);
+  const std::size_t block = size == 0 ? block_size : std::clamp(size, block_size_min, block_size);
   std::string content;
   for (;;) {
     const std::size_t before = content.size();
-    const std::size_t wanted = std::min(block_size, max_bytes - before) + 1;  // the one more tells that there is more
+    const std::size_t wanted = std::min(block, max_bytes - before) + 1;  // the one more tells that there is more
     content.resize(before + wanted);
     const ssize_t count = sys::read(file.get(), content.data() + before, wanted);
     if (count < 0) return Error::from_errno(errno, "read", path);
     content.resize(before + static_cast<std::size_t>(count));
-    if (count == 0) return content;
+    const bool is_whole = content.size() == size && std::cmp_less(count, wanted);
+    if (count == 0 || is_whole) return content;
     if (content.size() > max_bytes) return too_large(path, max_bytes);
   }
 }

@@ -98,12 +98,14 @@ Result<bool> Accounts::refresh() {
   fresh.ask_ = ask_;
   fresh.may_wait_ = may_wait_;
   fresh.last_asked_ = last_asked_;
+  fresh.generation_ = generation_ + 1;
   *this = std::move(fresh);  // what the name service said is forgotten: an entry of the files counts more
   return true;
 }
 
 Result<std::string> Accounts::ask(const std::string& database, std::string_view key) const {
   if (ask_ == nullptr || !is_askable(key)) return Error{"there is no such entry (ESRCH)", ESRCH};
+  ++generation_;  // also where the answer is remembered: it may be another one by the time somebody compares
   const base::Instant now = os::monotonic_now();
   const std::string question = database + ' ' + std::string{key};
   if (const auto known = answers_.find(question); known != answers_.end()) {

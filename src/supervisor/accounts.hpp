@@ -49,6 +49,8 @@ class Accounts {
 
   /// Reads both files again if either has changed, and says whether. On failure: what was known stays known.
   Result<bool> refresh();
+  /// As long as it stays the same, so has every answer: neither has a file changed, nor has the name service been asked.
+  [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
   /// Names that are in no file are asked so; nullptr, the default: they do not exist.
   void ask_with(AskNameService way) { ask_ = way; }
 
@@ -90,6 +92,7 @@ class Accounts {
   mutable std::map<std::string, Answer, std::less<>> answers_{};  ///< by database and key
   mutable std::chrono::milliseconds may_wait_ = name_service_wait_max;
   mutable base::Instant last_asked_{};
+  mutable std::uint64_t generation_ = 0;
   std::vector<User> users_{};
   std::vector<Group> groups_{};
 };

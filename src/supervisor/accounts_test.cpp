@@ -127,6 +127,25 @@ TEST_F(AccountsTest, AChangeIsSeenAndNothingElseIsReadAgain) {
   EXPECT_EQ(accounts.refresh().value(), false) << "it is still not there";
 }
 
+TEST_F(AccountsTest, AreOfAnotherGenerationWhereAnAnswerMayBeAnother) {
+  Accounts accounts = read(users, groups);
+  const std::uint64_t first = accounts.generation();
+  EXPECT_TRUE(accounts.user("www-data"));
+  EXPECT_FALSE(accounts.user("alice"));
+  EXPECT_FALSE(accounts.refresh().value());
+  EXPECT_EQ(accounts.generation(), first);
+  directory.put("passwd", std::string{users} + "alice:x:7:7::/:/bin/sh\n");
+  EXPECT_TRUE(accounts.refresh().value());
+  EXPECT_NE(accounts.generation(), first);
+  const std::uint64_t second = accounts.generation();
+  accounts.ask_with([](const std::string&, const std::string&, std::chrono::milliseconds) -> Result<std::string> {
+    return Error{"", ENOENT};
+  });
+  EXPECT_EQ(accounts.generation(), second);
+  static_cast<void>(accounts.user("bob"));
+  EXPECT_NE(accounts.generation(), second);
+}
+
 TEST_F(AccountsTest, WhatCannotBeReadAgainStaysKnown) {
   Accounts accounts = read(users, groups);
   ASSERT_EQ(::unlink((directory / "group").c_str()), 0);

@@ -37,6 +37,7 @@
 #include "supervisor/keeper_channel.hpp"
 #include "supervisor/launch.hpp"
 #include "supervisor/message_socket.hpp"
+#include "supervisor/named_dependencies.hpp"
 #include "supervisor/process_tracking.hpp"
 #include "supervisor/saved_units.hpp"
 #include "supervisor/stop_file.hpp"
@@ -93,10 +94,8 @@ class Manager : private InstanceView {
   /// A unit that the core has not been told of yet.
   struct NewUnit {
     core::UnitId id = core::no_unit;
-    std::vector<std::pair<std::vector<core::UnitId> core::ServiceSettings::*, std::vector<unit::UnitName>>> related{};
-    std::vector<unit::UnitName> default_after{};  ///< of a target: it comes after what it pulls in, unless that objects
-    std::vector<unit::UnitName> reload_from{};    ///< ReloadPropagatedFrom=
-    core::ServiceSettings settings{};
+    std::vector<NamedDependency> named{};
+    core::ServiceSettings settings{};  ///< without the units that `named` names
   };
 
   Manager(ManagerOptions options, UniqueFd channel, loop::Poller poller);
@@ -127,7 +126,9 @@ class Manager : private InstanceView {
   void pass_environment();
   void read_sources(SupervisedUnit& unit, const FoundUnit& found);
   void reload_file(SupervisedUnit& unit);
-  bool objects_to_default_order(const NewUnit& target, const unit::UnitName& member) const;
+  [[nodiscard]] bool is_as_loaded(const SupervisedUnit& unit, const FoundUnit& found) const;
+  void introduce_again(SupervisedUnit& unit);
+  bool objects_to_default_order(const NewUnit& target, NamedDependency dependency) const;
   void introduce();
 
   // manager.cpp: the loop
@@ -264,6 +265,7 @@ class Manager : private InstanceView {
   std::optional<SavedUnits> saved_{};
   std::optional<SpecFile> specs_{};
   std::optional<Accounts> accounts_{};
+  std::uint64_t compiled_with_ = 0;  ///< Accounts::generation() at the last reload
   LaunchSurroundings surroundings_{};
   unit::Specifiers machine_{};
   UnitFiles files_;
@@ -299,6 +301,7 @@ class Manager : private InstanceView {
   std::string said_{};
   std::uint64_t unsaid_ = 0;  ///< lines that nobody took in time
   bool is_torn_ = false;      ///< of what was written, the last line is not whole
+  NameTable names_{};  ///< of units that others depend on
   std::vector<NewUnit> new_units_{};
   std::vector<core::UnitId> named_{};       ///< to be started by the first manager
   mutable std::deque<std::string> held_{};  ///< texts that statuses refer to, until the next round

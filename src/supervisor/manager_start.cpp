@@ -48,9 +48,9 @@ std::string instance_name(std::string_view runtime_dir) {
   return fmt::format("perdure-{:08x}", static_cast<std::uint32_t>(base::fnv1a(runtime_dir)));
 }
 
-std::uint64_t hash_of(const std::vector<unit::UnitSource>& sources) {
-  std::uint64_t sum = base::fnv1a_start;
-  for (const unit::UnitSource& source : sources) sum = base::fnv1a(source.text, base::fnv1a(source.path, sum));
+std::uint64_t hash_of(const FoundUnit& found) {
+  std::uint64_t sum = base::fnv1a(found.name.text());  // its specifiers stand for
+  for (const unit::UnitSource& source : found.sources) sum = base::fnv1a(source.text, base::fnv1a(source.path, sum));
   return sum;
 }
 
@@ -218,6 +218,13 @@ bool is_plain(const unit::UnitSpec& unit) {
          !wants_fresh_compile(unit) && s.notify_access == unit::NotifyAccess::None && !s.watchdog && s.user.empty() &&
          s.group.empty() && s.supplementary_groups.empty() && s.syslog_level_prefix && s.syslog_identifier.empty() &&
          !asks_for_priorities_or_limits(s) && !s.system_call_filter;
+}
+
+/// Whether the same texts would come to the same unit again, as long as the accounts are the same.
+bool is_said_by_its_files(const unit::UnitSpec& unit) {
+  if (wants_fresh_compile(unit)) return false;
+  const std::vector<unit::ExecCommand>& start = unit.service.exec_start;
+  return start.empty() || start.front().path.starts_with('/');  // else what it starts depends on what is where
 }
 static_assert(static_cast<int>(core::EmergencyAction::ExitForce) == static_cast<int>(unit::EmergencyAction::ExitForce));
 static_assert(static_cast<int>(core::RestartWhen::Always) == static_cast<int>(unit::RestartWhen::Always));
@@ -596,7 +603,7 @@ void Manager::take_crashes(UniqueFd parked) {
 /// Of its texts, where they are suspected to bring managers down; 0: they are not.
 std::uint64_t Manager::suspected_hash(const FoundUnit& found) const {
   const bool is_suspected = suspect_of(crashes_.record(), Input::Unit, found.name.text(), 0) != nullptr;
-  return is_suspected ? hash_of(found.sources) : 0;
+  return is_suspected ? hash_of(found) : 0;
 }
 
 void Manager::remove_unknown_leaves() {
@@ -780,6 +787,7 @@ void Manager::load_units(UniqueFd saved) {
 
 /// Loads the units that the command line names, as far as they are not known yet, and notes them as wanted.
 void Manager::load_arguments() {
+  const UnitFiles::Pass pass{files_};
   std::vector<std::string> words = std::move(options_.units);  // once per instance
   if (words.empty()) {
     const auto read_guarded = [this](const FoundUnit& found, const std::function<void()>& read) {
@@ -818,7 +826,9 @@ SupervisedUnit* Manager::load_named(std::string_view name) {
   if (!parsed) return known;
   const FoundUnit found = files_.find(*parsed);
   if (found.state == LoadState::NotFound) return known;
-  return &add_unit(found, known != nullptr ? known->id : static_cast<core::UnitId>(units_.size()));
+  SupervisedUnit& unit = add_unit(found, known != nullptr ? known->id : static_cast<core::UnitId>(units_.size()));
+  if (unit.name != name) aliases_.emplace(name, unit.id);
+  return &unit;
 }
 
 /// The unit of that name, or of which it is another name (a link in the unit path).
@@ -860,7 +870,7 @@ SupervisedUnit& Manager::add_unit(const FoundUnit& found, core::UnitId id) {
     const CrashFile::Held held{crashes_, Input::Unit, unit.name, hash};
     read_sources(unit, found);
   }
-  if (unit.load_state != LoadState::Loaded) unit.sources_hash = hash_of(found.sources);
+  if (unit.load_state != LoadState::Loaded) unit.sources_hash = hash_of(found);
   // What somebody starts every minute for a year, and nobody mends, is not saved every minute.
   const bool is_as_before = former != nullptr && unit.load_state != LoadState::Loaded &&
                             former->load_state == unit.load_state && former->sources_hash == unit.sources_hash &&
@@ -868,7 +878,10 @@ SupervisedUnit& Manager::add_unit(const FoundUnit& found, core::UnitId id) {
   if (!is_recovering_ && !is_as_before) {
     const Result<void> saved = saved_->add({unit.id, unit.name, unit.fragment_path,
                                             static_cast<std::uint8_t>(unit.load_state), unit.load_error, found.sources});
-    if (!saved) notes_.push_back(saved.error().message());
+    if (!saved) {
+      notes_.push_back(saved.error().message());
+      unit.sources_hash = 0;
+    }
   }
   return unit;
 }
@@ -911,21 +924,11 @@ void Manager::read_sources(SupervisedUnit& unit, const FoundUnit& found) {
         unit.load_error = unit.name + ": " + place.error().message();
       }
     }
-    using Settings = core::ServiceSettings;
-    fresh.related = {{&Settings::wants, std::move(spec.wants)},
-                     {&Settings::requires_, std::move(spec.requires_)},
-                     {&Settings::requisite, std::move(spec.requisite)},
-                     {&Settings::binds_to, std::move(spec.binds_to)},
-                     {&Settings::part_of, std::move(spec.part_of)},
-                     {&Settings::upholds, std::move(spec.upholds)},
-                     {&Settings::conflicts, std::move(spec.conflicts)},
-                     {&Settings::after, std::move(spec.after)},
-                     {&Settings::on_failure, std::move(spec.on_failure)},
-                     {&Settings::on_success, std::move(spec.on_success)},
-                     {&Settings::reload_to, std::move(spec.propagates_reload_to)},
-                     {&Settings::before, std::move(spec.before)}};
-    fresh.default_after = std::move(spec.default_after);
-    fresh.reload_from = std::move(spec.reload_propagated_from);
+    fresh.named = named_dependencies(spec, names_);
+    unit.named = fresh.named;
+    unit.own_remarks = static_cast<std::uint32_t>(unit.remarks.size());
+    const bool says_all = found.diagnostics.empty() && is_said_by_its_files(spec);
+    unit.sources_hash = says_all ? hash_of(found) : 0;
     if (!is_plain(spec)) {
       spec.directives = {};  // of use to verify only, which reads the files itself
       unit.spec = std::make_unique<unit::UnitSpec>(std::move(spec));
@@ -944,6 +947,7 @@ void Manager::reload_file(SupervisedUnit& unit) {
     if (Result<FoundUnit> file = files_.find_argument(unit.fragment_path))
       found = std::move(*file);  // it was run by its path
   }
+  if (is_as_loaded(unit, found)) return introduce_again(unit);
   SupervisedUnit fresh;
   fresh.id = unit.id;
   fresh.name = unit.name;
@@ -982,13 +986,39 @@ void Manager::reload_file(SupervisedUnit& unit) {
   unit.refuses_manual_stop = fresh.refuses_manual_stop;
   unit.launch = std::move(fresh.launch);
   unit.spec = std::move(fresh.spec);
+  unit.named = std::move(fresh.named);
+  unit.own_remarks = fresh.own_remarks;
   const Result<void> saved = saved_->add(
       {unit.id, unit.name, unit.fragment_path, static_cast<std::uint8_t>(unit.load_state), unit.load_error, found.sources});
   if (!saved) notes_.push_back(saved.error().message());
+  unit.sources_hash = saved ? fresh.sources_hash : 0;
+}
+
+/// Whether nothing would come of reading the texts again: only then are they not. What other units are, is another question.
+bool Manager::is_as_loaded(const SupervisedUnit& unit, const FoundUnit& found) const {
+  return found.state == LoadState::Loaded && found.diagnostics.empty() && unit.load_state == LoadState::Loaded &&
+         unit.load_error.empty() && unit.sources_hash != 0 && unit.sources_hash == hash_of(found) &&
+         engine_.settings(unit.id) != nullptr;
+}
+
+/// As read_sources() of the same texts: other units may have come, gone, or got other names.
+void Manager::introduce_again(SupervisedUnit& unit) {
+  NewUnit fresh{.id = unit.id, .named = unit.named, .settings = *engine_.settings(unit.id)};
+  clear_lists(fresh.settings);
+  fresh.settings.cannot_start = false;
+  unit.remarks.resize(unit.own_remarks);
+  new_units_.push_back(std::move(fresh));
 }
 
 void Manager::reload_files() {
+  const UnitFiles::Pass pass{files_};
   static_cast<void>(accounts_->refresh());
+  // What was compiled with other accounts, or is not known to the core yet, cannot be taken as it is.
+  const bool is_settled = accounts_->generation() == compiled_with_ && events_.empty();
+  compiled_with_ = accounts_->generation();
+  if (!is_settled)
+    for (const auto& unit : units_)
+      if (unit != nullptr) unit->sources_hash = 0;
   aliases_.clear();
   for (std::size_t id = 1; id < units_.size(); ++id)
     if (units_[id] != nullptr) reload_file(*units_[id]);
@@ -998,52 +1028,50 @@ void Manager::reload_files() {
 
 /// Tells the core of the units that were added, with the names in their dependencies resolved.
 void Manager::introduce() {
-  using Settings = core::ServiceSettings;
   // What these name is loaded, too; the other kinds of dependency are about units that are loaded anyway.
-  const auto pulls = [](std::vector<core::UnitId> Settings::*kind) {
-    return kind == &Settings::wants || kind == &Settings::requires_ || kind == &Settings::binds_to ||
-           kind == &Settings::upholds || kind == &Settings::on_failure || kind == &Settings::on_success;
+  const auto pulls = [](DependencyKind kind) {
+    return kind == DependencyKind::Wants || kind == DependencyKind::Requires || kind == DependencyKind::BindsTo ||
+           kind == DependencyKind::Upholds || kind == DependencyKind::OnFailure || kind == DependencyKind::OnSuccess;
   };
   for (std::size_t i = 0; i < new_units_.size(); ++i) {
     // By index: a unit that has to be loaded joins the list.
-    for (std::size_t k = 0; k < new_units_[i].related.size(); ++k) {
-      const auto kind = new_units_[i].related[k].first;
-      if (!pulls(kind)) continue;
-      const std::vector<unit::UnitName> names = new_units_[i].related[k].second;
-      for (const unit::UnitName& name : names) {
-        const SupervisedUnit* other = find(name.text());
-        const bool is_run = name.type() == unit::UnitType::Service || name.type() == unit::UnitType::Target;
-        if (other == nullptr && !is_recovering_ && is_run) other = load_named(name.text());
-        const bool must_be = kind == &Settings::requires_ || kind == &Settings::binds_to;
-        const bool is_usable = other != nullptr && other->load_state == LoadState::Loaded;
-        if (must_be && is_run && !is_usable) {
-          new_units_[i].settings.cannot_start = true;
-          SupervisedUnit* const unit = find(new_units_[i].id);
-          if (unit != nullptr)
-            unit->remarks.push_back("it requires " + name.text() + ", which " +
-                                    (other == nullptr ? "does not exist" : "cannot be loaded") + "; it cannot be started");
-        }
-        if (must_be && !is_run) {
-          SupervisedUnit* const unit = find(new_units_[i].id);
-          if (unit != nullptr) unit->remarks.push_back(name.text() + " is not managed by this version; taken as satisfied");
-        }
+    for (std::size_t k = 0; k < new_units_[i].named.size(); ++k) {
+      const NamedDependency dependency = new_units_[i].named[k];
+      if (!pulls(dependency.kind)) continue;
+      const unit::UnitName& name = names_[dependency.name];
+      const SupervisedUnit* other = find(name.text());
+      const bool is_run = name.type() == unit::UnitType::Service || name.type() == unit::UnitType::Target;
+      if (other == nullptr && !is_recovering_ && is_run) other = load_named(name.text());
+      const bool must_be = dependency.kind == DependencyKind::Requires || dependency.kind == DependencyKind::BindsTo;
+      const bool is_usable = other != nullptr && other->load_state == LoadState::Loaded;
+      if (must_be && is_run && !is_usable) {
+        new_units_[i].settings.cannot_start = true;
+        SupervisedUnit* const unit = find(new_units_[i].id);
+        if (unit != nullptr)
+          unit->remarks.push_back("it requires " + name.text() + ", which " +
+                                  (other == nullptr ? "does not exist" : "cannot be loaded") + "; it cannot be started");
+      }
+      if (must_be && !is_run) {
+        SupervisedUnit* const unit = find(new_units_[i].id);
+        if (unit != nullptr) unit->remarks.push_back(name.text() + " is not managed by this version; taken as satisfied");
       }
     }
   }
   for (NewUnit& fresh : new_units_) {
-    for (const auto& [kind, names] : fresh.related) {
-      for (const unit::UnitName& name : names) {
-        const SupervisedUnit* const other = find(name.text());
-        if (other == nullptr || other->id == fresh.id) continue;
-        if (kind == &Settings::after && objects_to_default_order(fresh, name)) continue;
-        std::vector<core::UnitId>& list = fresh.settings.*kind;
-        if (std::find(list.begin(), list.end(), other->id) == list.end()) list.push_back(other->id);
-      }
+    for (const NamedDependency dependency : fresh.named) {
+      const auto kind = list_of(dependency.kind);
+      if (kind == nullptr) continue;
+      const SupervisedUnit* const other = find(names_[dependency.name].text());
+      if (other == nullptr || other->id == fresh.id) continue;
+      if (dependency.kind == DependencyKind::After && objects_to_default_order(fresh, dependency)) continue;
+      std::vector<core::UnitId>& list = fresh.settings.*kind;
+      if (std::find(list.begin(), list.end(), other->id) == list.end()) list.push_back(other->id);
     }
   }
   for (const NewUnit& fresh : new_units_) {
-    for (const unit::UnitName& name : fresh.reload_from) {
-      const SupervisedUnit* const other = find(name.text());
+    for (const NamedDependency dependency : fresh.named) {
+      if (dependency.kind != DependencyKind::ReloadFrom) continue;
+      const SupervisedUnit* const other = find(names_[dependency.name].text());
       for (NewUnit& source : new_units_)
         if (other != nullptr && source.id == other->id) source.settings.reload_to.push_back(fresh.id);
     }
@@ -1054,20 +1082,18 @@ void Manager::introduce() {
 }
 
 /// A target comes after what it pulls in only where that says nothing else: the rule of settle_default_order().
-bool Manager::objects_to_default_order(const NewUnit& target, const unit::UnitName& member) const {
-  const auto is_default = std::find(target.default_after.begin(), target.default_after.end(), member);
-  if (is_default == target.default_after.end()) return false;
-  const SupervisedUnit* const other = find(member.text());
+bool Manager::objects_to_default_order(const NewUnit& target, NamedDependency dependency) const {
+  const NamedDependency by_default{.kind = DependencyKind::DefaultAfter, .name = dependency.name};
+  if (std::find(target.named.begin(), target.named.end(), by_default) == target.named.end()) return false;
+  const SupervisedUnit* const other = find(names_[dependency.name].text());
   const SupervisedUnit* const own = find(target.id);
   if (other == nullptr || own == nullptr) return false;
   if (!other->has_default_dependencies) return true;
   for (const NewUnit& fresh : new_units_) {
     if (fresh.id != other->id) continue;
-    for (const auto& [kind, names] : fresh.related) {
-      const auto names_target = [own](const unit::UnitName& name) { return name.text() == own->name; };
-      if (kind == &core::ServiceSettings::after && std::any_of(names.begin(), names.end(), names_target)) return true;
-    }
-    return false;
+    return std::any_of(fresh.named.begin(), fresh.named.end(), [&](NamedDependency d) {
+      return d.kind == DependencyKind::After && names_[d.name].text() == own->name;
+    });
   }
   const core::ServiceSettings* const settings = engine_.settings(other->id);
   return settings != nullptr &&

@@ -125,12 +125,13 @@ Result<void> SavedUnits::add(const SavedUnit& unit) {
   head.size = static_cast<std::uint32_t>(body.size());
   head.crc = checksum(body);
   body.insert(0, reinterpret_cast<const char*>(&head), sizeof head);
-  struct stat before {};
-  const bool has_size = sys::fstat(file_.get(), &before) == 0;
   const ssize_t written = sys::write(file_.get(), body.data(), body.size());
   if (written == static_cast<ssize_t>(body.size())) return {};
-  if (written > 0 && has_size) sys::ftruncate(file_.get(), before.st_size);  // a part would hide what comes after it
-  return Error::from_errno(written < 0 ? errno : ENOSPC, "save", unit.name).with_advice("a new manager would not know it");
+  const int error = written < 0 ? errno : ENOSPC;
+  struct stat status {};
+  // A part would hide what comes after it.
+  if (written > 0 && sys::fstat(file_.get(), &status) == 0) sys::ftruncate(file_.get(), status.st_size - written);
+  return Error::from_errno(error, "save", unit.name).with_advice("a new manager would not know it");
 }
 
 }  // namespace perdure::supervisor

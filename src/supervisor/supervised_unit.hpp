@@ -20,6 +20,7 @@
 #include "perdure/unique_fd.hpp"
 #include "supervisor/instance_view.hpp"
 #include "supervisor/launch.hpp"
+#include "supervisor/named_dependencies.hpp"
 #include "supervisor/unit_files.hpp"
 #include "unit/unit_spec.hpp"
 
@@ -97,7 +98,10 @@ struct SupervisedUnit {
   bool has_default_dependencies = true;
   bool refuses_manual_start = false;
   bool refuses_manual_stop = false;
-  std::uint64_t sources_hash = 0;  ///< a hash of the texts that it could not be loaded from
+  /// Of the texts that it was loaded from, or could not be; 0: it is more than these say, or is not saved as it is.
+  std::uint64_t sources_hash = 0;
+  std::vector<NamedDependency> named{};  ///< as these texts have it
+  std::uint32_t own_remarks = 0;         ///< those at the front of `remarks` that say nothing of other units
   core::ServiceType type = core::ServiceType::Simple;
   core::RestartWhen restart = core::RestartWhen::No;
   core::UnitKind kind = core::UnitKind::Service;

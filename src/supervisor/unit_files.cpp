@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -96,7 +97,8 @@ struct Entry {
 
 class Search {
  public:
-  explicit Search(const std::vector<std::string>& directories) : directories_(directories) {}
+  Search(const std::vector<std::string>& directories, const DirectoryNames& listed)
+      : directories_(directories), listed_(listed) {}
 
   /// Finds the fragment; `found.name` is what is looked for and, at the end, what it turned out to be.
   void locate(FoundUnit& found) {
@@ -130,6 +132,7 @@ class Search {
 
   std::optional<std::string> look_in_directories(FoundUnit& found, const std::string& file_name) {
     for (const std::string& directory : directories_) {
+      if (!listed_.may_have(directory, file_name)) continue;
       const std::string path = directory + '/' + file_name;
       Entry entry = look_at(path, directory);
       if (entry.kind == EntryKind::Missing && entry.why.empty()) continue;
@@ -196,6 +199,7 @@ class Search {
   }
 
   const std::vector<std::string>& directories_;
+  const DirectoryNames& listed_;
   std::vector<UnitName> names_;
 };
 
@@ -229,17 +233,17 @@ using DropIns = std::map<std::string, std::string>;
 
 class DropInSearch {
  public:
-  DropInSearch(const std::vector<std::string>& directories, FoundUnit& found) : directories_(directories), found_(found) {}
+  DropInSearch(const std::vector<std::string>& directories, const DirectoryNames& listed, FoundUnit& found)
+      : directories_(directories), listed_(listed), found_(found) {}
 
   void find(const std::vector<UnitName>& names) {
     for (auto name = names.rbegin(); name != names.rend(); ++name) {
       std::vector<std::string> candidates;
       add_drop_in_names(*name, candidates);
       for (const std::string& directory : directories_)
-        for (const std::string& candidate : candidates) look_in(directory + '/' + candidate + ".d");
+        for (const std::string& candidate : candidates) look_in(directory, candidate + ".d");
     }
-    for (const std::string& directory : directories_)
-      look_in(directory + '/' + std::string{suffix_of(found_.name.type())} + ".d");
+    for (const std::string& directory : directories_) look_in(directory, std::string{suffix_of(found_.name.type())} + ".d");
   }
 
   void read() {
@@ -247,7 +251,9 @@ class DropInSearch {
   }
 
  private:
-  void look_in(const std::string& directory) {
+  void look_in(const std::string& parent, const std::string& last) {
+    if (!listed_.may_have(parent, last)) return;
+    const std::string directory = parent + '/' + last;
     auto names = names_in(directory);
     if (!names)
       return Search::fail(found_, directory, names.error().message() + "; the unit does not start without its drop-ins");
@@ -261,6 +267,11 @@ class DropInSearch {
   }
 
   void read(const std::string& path) {
+    auto text = os::read_file(path, unit::unit_file_bytes_max);
+    if (text) {
+      found_.sources.push_back({.path = path, .text = *std::move(text)});
+      return;
+    }
     struct stat status {};
     if (os::sys::stat(path.c_str(), &status) != 0 && errno == ENOENT) {
       found_.diagnostics.push_back(warning_about(path, "the drop-in is a link to a file that is not there; it is skipped"));
@@ -270,12 +281,11 @@ class DropInSearch {
       const auto target = target_of(path);
       if (target && *target == mask_target) return;  // it hides drop-ins of the same name, and says nothing itself
     }
-    auto text = os::read_file(path, unit::unit_file_bytes_max);
-    if (!text) return Search::fail(found_, path, text.error().message() + "; the unit does not start without its drop-ins");
-    found_.sources.push_back({.path = path, .text = *std::move(text)});
+    Search::fail(found_, path, text.error().message() + "; the unit does not start without its drop-ins");
   }
 
   const std::vector<std::string>& directories_;
+  const DirectoryNames& listed_;
   FoundUnit& found_;
   DropIns drop_ins_;
 };
@@ -283,11 +293,13 @@ class DropInSearch {
 // ---- NAME.wants --------------------------------------------------------------------------------------------------------
 
 // The links in NAME.wants as a text, so that they are merged and remembered like everything else that is known of the unit.
-void add_links(const std::vector<std::string>& directories, std::string_view suffix, std::string_view directive,
-               FoundUnit& found) {
+void add_links(const std::vector<std::string>& directories, const DirectoryNames& listed, std::string_view suffix,
+               std::string_view directive, FoundUnit& found) {
   std::set<std::string> seen;
+  const std::string last = found.name.text() + std::string{suffix};
   for (const std::string& directory : directories) {
-    const std::string links = directory + '/' + found.name.text() + std::string{suffix};
+    if (!listed.may_have(directory, last)) continue;
+    const std::string links = directory + '/' + last;
     const auto names = names_in(links);
     if (!names) {
       found.diagnostics.push_back(warning_about(links, names.error().message() + "; it is skipped"));
@@ -339,9 +351,23 @@ std::string_view word_of(LoadState state) noexcept {
   return "error";
 }
 
+void DirectoryNames::add(const std::string& directory) {
+  if (auto names = names_in(directory)) known_.emplace_back(directory, *std::move(names));
+}
+
+bool DirectoryNames::may_have(std::string_view directory, std::string_view name) const noexcept {
+  for (const auto& [known, names] : known_)
+    if (known == directory) return std::binary_search(names.begin(), names.end(), name, std::less<>{});
+  return true;
+}
+
+UnitFiles::Pass::Pass(UnitFiles& files) : files_(files) {
+  for (const std::string& directory : files_.directories_) files_.listed_.add(directory);
+}
+
 FoundUnit UnitFiles::find(const UnitName& name) const {
   FoundUnit found{.name = name};
-  Search search{directories_};
+  Search search{directories_, listed_};
   search.locate(found);
   found.is_built_in = found.state == LoadState::NotFound && unit::find_special_target(found.name.text()) != nullptr;
   if (found.is_built_in) found.state = LoadState::Loaded;
@@ -354,12 +380,12 @@ FoundUnit UnitFiles::find(const UnitName& name) const {
   } else {
     Search::fail(found, found.fragment_path, text.error().message());
   }
-  DropInSearch drop_ins{directories_, found};
+  DropInSearch drop_ins{directories_, listed_, found};
   drop_ins.find(search.names());
   drop_ins.read();
   const std::vector<std::string> linking = link_directories(found.name);
-  add_links(linking, ".wants", "Wants", found);
-  add_links(linking, ".requires", "Requires", found);
+  add_links(linking, listed_, ".wants", "Wants", found);
+  add_links(linking, listed_, ".requires", "Requires", found);
   if (found.state != LoadState::Loaded) found.sources.clear();
   return found;
 }
@@ -413,7 +439,7 @@ UnitNames UnitFiles::list() const {
       const auto name = UnitName::parse(text);
       if (!name || !seen.insert(text).second) continue;
       FoundUnit found{.name = *name};
-      Search{directories_}.locate(found);
+      Search{directories_, listed_}.locate(found);
       if (found.state == LoadState::Loaded) names.insert(found.name);
       for (Diagnostic& diagnostic : found.diagnostics)
         if (all.diagnostics.size() < config::diagnostics_max) all.diagnostics.push_back(std::move(diagnostic));

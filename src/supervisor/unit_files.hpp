@@ -10,7 +10,8 @@
 // refused with a reason. A drop-in that is there and cannot be read is an error for the unit, because it may be what restricts
 // it; a link to nowhere is skipped with a warning.
 // Left out: what the texts mean (unit/unit_spec.hpp).
-// Thread safety: as a plain value; the directories are read anew at each call. Fork: nothing is kept. Signal safety: none.
+// Thread safety: as a plain value; the directories are read anew at each call, unless a Pass says otherwise. Fork: nothing is
+// kept. Signal safety: none.
 //
 //     const UnitFiles files{{"/etc/systemd/system", "/usr/lib/systemd/system"}};
 //     const FoundUnit found = files.find(name);
@@ -61,6 +62,19 @@ struct UnitNames {
   std::vector<Diagnostic> diagnostics{};
 };
 
+/// What is in directories, asked once for all that is looked for there: most units have none of the files that they could have.
+class DirectoryNames {
+ public:
+  /// Where `directory` cannot be read, nothing is known of it.
+  void add(const std::string& directory);
+  void clear() noexcept { known_.clear(); }
+  /// False only where it was not there when the directory was added.
+  [[nodiscard]] bool may_have(std::string_view directory, std::string_view name) const noexcept;
+
+ private:
+  std::vector<std::pair<std::string, std::vector<std::string>>> known_{};  ///< names sorted
+};
+
 /// Where packages put the units that they bring.
 std::vector<std::string> vendor_directories();
 
@@ -76,6 +90,19 @@ class UnitFiles {
       : directories_(std::move(directories)), vendor_directories_(std::move(vendors)), links_(links) {}
 
   [[nodiscard]] const std::vector<std::string>& directories() const noexcept { return directories_; }
+
+  /// For who looks for many units in a row: while it lives, files that were not there when it was made are not looked for. Those
+  /// that were there are read as always.
+  class [[nodiscard]] Pass {
+   public:
+    explicit Pass(UnitFiles& files);
+    Pass(const Pass&) = delete;
+    Pass& operator=(const Pass&) = delete;
+    ~Pass() { files_.listed_.clear(); }
+
+   private:
+    UnitFiles& files_;
+  };
 
   [[nodiscard]] FoundUnit find(const unit::UnitName& name) const;
   /// The unit in the file at `path`, with the drop-ins beside it and in the directories. Fails where the last part of the path is
@@ -102,6 +129,7 @@ class UnitFiles {
   std::vector<std::string> directories_;
   std::vector<std::string> vendor_directories_;
   Links links_ = Links::All;
+  DirectoryNames listed_{};  ///< during a Pass
 };
 
 /// The directories that count where --unit-path is not given: the machine's.

@@ -19,6 +19,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using unit::UnitName;
 
 constexpr std::string_view service = "[Service]\nExecStart=/bin/x\n";
@@ -369,6 +370,38 @@ TEST_F(UnitFilesTest, WhatIsNotToBeReadWantsNothingAndCountsAsToBeStarted) {
   write(lib + "/default.target", "[Unit]\nWants=a.service\n");
   EXPECT_THAT(names(files.default_units({}, but("b.service"))), ElementsAre("a.service"));
   EXPECT_THAT(names(files.default_units({}, but("default.target"))), IsEmpty());
+}
+
+TEST_F(UnitFilesTest, APassFindsWhatWasThereWhenItBeganAndIsToldOfWhatGoes) {
+  write(lib + "/web.service");
+  write(etc + "/web.service.d/a.conf", "[Service]\nNice=1\n");
+  link("../x.service", lib + "/web.service.wants/x.service");
+  link("web.service", etc + "/www.service");
+  write(lib + "/gone.service");
+  {
+    const UnitFiles::Pass pass{files};
+    EXPECT_THAT(paths(find("www.service")),
+                ElementsAre("lib/web.service", "etc/web.service.d/a.conf", "lib/web.service.wants"));
+    EXPECT_EQ(find("foo@bar.service").state, LoadState::NotFound);
+    write(etc + "/web.service.d/b.conf", "[Service]\nNice=2\n");
+    EXPECT_THAT(paths(find("web.service")), Contains("etc/web.service.d/b.conf")) << "what is within a directory is read";
+    write(etc + "/new.service");
+    write(lib + "/web.service.requires/y.service", "");
+    EXPECT_EQ(find("new.service").state, LoadState::NotFound);
+    EXPECT_THAT(paths(find("web.service")), Not(Contains("lib/web.service.requires")));
+    fs::remove(lib + "/gone.service");
+    EXPECT_EQ(find("gone.service").state, LoadState::NotFound);
+  }
+  EXPECT_EQ(find("new.service").state, LoadState::Loaded);
+  EXPECT_THAT(paths(find("web.service")), Contains("lib/web.service.requires"));
+}
+
+TEST_F(UnitFilesTest, APassAsksByNameWhereADirectoryCannotBeListed) {
+  write(etc + "/web.service");
+  const os::testing::FaultPlan plan{{.call = os::Call::opendir, .nth = 1, .error = EMFILE}};
+  const UnitFiles::Pass pass{files};
+  EXPECT_TRUE(plan.fired());
+  EXPECT_EQ(find("web.service").state, LoadState::Loaded);
 }
 
 TEST_F(UnitFilesTest, ADirectoryThatCannotBeReadIsSaid) {

@@ -16,6 +16,7 @@
 
 #include "base/text.hpp"
 #include "perdure/settings.hpp"
+#include "unit/support.hpp"
 #include "unit/unit_spec.hpp"
 #include "unit/values.hpp"
 
@@ -78,7 +79,8 @@ std::span<const Reader> exec_readers() noexcept;     // systemd.exec(5): surroun
 std::span<const Reader> stream_readers() noexcept;   // systemd.exec(5): what it reads and where it writes
 std::span<const Reader> rights_readers() noexcept;   // systemd.exec(5): what it may do
 /// nullptr: the directive is not carried out by this version, or is none.
-const Reader* find_reader(std::string_view section, std::string_view name);
+/// Requires: it is one of directives().
+const Reader* find_reader(const Directive& directive);
 
 /// Why the unit as a whole cannot start, or nothing, when all is read and complete_service() was called; and the directive at
 /// fault, whose place a person has to look at (empty: none).

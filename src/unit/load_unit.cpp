@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/assert.hpp"
 #include "unit/load.hpp"
 #include "unit/special_targets.hpp"
 #include "unit/unit_file.hpp"
@@ -43,6 +44,7 @@ constexpr std::string_view given_variables[] = {"PATH",
                                                 "EXIT_CODE",
                                                 "EXIT_STATUS"};
 
+constexpr std::size_t usual_uses = 32;  // most units have fewer directives
 constexpr std::size_t unknown_uses_max = config::diagnostics_max;
 
 /// Diagnostics up to a bound, where no warning takes the place of an error.
@@ -106,7 +108,10 @@ constexpr std::string_view refused = "the unit does not start";
 class Merger {
  public:
   Merger(const UnitName& name, const Specifiers& machine, Isolation isolation)
-      : load_{.spec = {.name = name}, .machine = machine, .isolation = isolation} {}
+      : load_{.spec = {.name = name}, .machine = machine, .isolation = isolation} {
+    load_.spec.directives.reserve(usual_uses);
+    uses_.reserve(usual_uses);
+  }
 
   void take(const UnitSource& source) {
     config::Parsed<UnitFile> file = parse_unit_file(source.text, source.path);
@@ -185,7 +190,7 @@ class Merger {
   }
 
   void take(const Directive& directive, const Assignment& assignment, Place place) {
-    const Reader* const reader = find_reader(directive.section, directive.name);
+    const Reader* const reader = find_reader(directive);
     if (reader == nullptr) {
       if (asks_for_nothing(directive, assignment.value)) return forget(directive);
       note(directive, place).is_optional = is_optional(directive, assignment.value);
@@ -288,7 +293,7 @@ class Merger {
     const Place place{shown.source, shown.line};
     const std::string object = std::string{directive.name} + '=';
     if (use.exception.kind != Exception::Kind::None) return judge(use.exception, shown);
-    if (find_reader(directive.section, directive.name) != nullptr) return;
+    if (find_reader(directive) != nullptr) return;
     // What it stands for has been refused: faults_of_service().
     if (directive.name == "BusName" && load_.spec.service.type == ServiceType::Dbus) return;
     const bool is_strict = load_.isolation == Isolation::Strict && directive.without == Without::Isolated;
@@ -314,28 +319,21 @@ class Merger {
   std::size_t unknown_uses_ = 0;
 };
 
-bool comes_before(const Reader* a, const Reader* b) noexcept {
-  return std::pair{a->name, a->section} < std::pair{b->name, b->section};
-}
-
-const std::vector<const Reader*>& sorted_readers() {
-  static const std::vector<const Reader*> all = [] {
-    std::vector<const Reader*> readers;
-    for (const auto part : {unit_readers(), service_readers(), exec_readers(), stream_readers(), rights_readers()})
-      for (const Reader& reader : part) readers.push_back(&reader);
-    std::sort(readers.begin(), readers.end(), comes_before);
-    return readers;
-  }();
-  return all;
-}
-
 }  // namespace
 
-const Reader* find_reader(std::string_view section, std::string_view name) {
-  const auto& all = sorted_readers();
-  const Reader wanted{section, name, Invalid::LeavesOut, nullptr};
-  const auto at = std::lower_bound(all.begin(), all.end(), &wanted, comes_before);
-  return at != all.end() && (*at)->section == section && (*at)->name == name ? *at : nullptr;
+const Reader* find_reader(const Directive& directive) {
+  static const std::vector<const Reader*> by_directive = [] {
+    std::vector<const Reader*> readers(directives().size());
+    for (const auto part : {unit_readers(), service_readers(), exec_readers(), stream_readers(), rights_readers()}) {
+      for (const Reader& reader : part) {
+        const Directive* const read = find_directive(reader.section, reader.name);
+        PERDURE_ASSERT(read != nullptr, "what is read is a directive");
+        readers[static_cast<std::size_t>(read - directives().data())] = &reader;
+      }
+    }
+    return readers;
+  }();
+  return by_directive[static_cast<std::size_t>(&directive - directives().data())];
 }
 
 config::Parsed<UnitSpec> load_unit(const UnitName& name, std::span<const UnitSource> sources, const Specifiers& machine,

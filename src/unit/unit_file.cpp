@@ -9,6 +9,8 @@
 namespace perdure::unit {
 namespace {
 
+constexpr std::size_t assignments_reserved_max = 256;  // more have to be there before there is room for them
+
 static_assert(unit_file_bytes_max == config::ini_bytes_max, "fault_of_whole_text() has the limit");
 
 bool is_comment(std::string_view line) noexcept {
@@ -18,7 +20,8 @@ bool is_comment(std::string_view line) noexcept {
 
 bool is_utf8(std::string_view text) noexcept {
   while (!text.empty()) {
-    const std::size_t length = base::utf8_length(text);
+    const bool is_ascii = static_cast<unsigned char>(text.front()) < 0x80;  // nearly all are: no call for each
+    const std::size_t length = is_ascii ? 1 : base::utf8_length(text);
     if (length == 0) return false;
     text.remove_prefix(length);
   }
@@ -41,9 +44,10 @@ class Parser {
       return {{.is_usable = false}, std::move(faults_).take()};
     }
     base::remove_prefix(text, "\xEF\xBB\xBF");
+    file_.assignments.reserve(std::min<std::size_t>(std::count(text.begin(), text.end(), '='), assignments_reserved_max));
     while (!text.empty() && !is_unusable_) take_physical_line(text);
     // A backslash at the end of the file continues nothing.
-    if (is_in_continuation_ && !is_unusable_) take_line();
+    if (is_in_continuation_ && !is_unusable_) end_line();
     if (is_unusable_) file_ = {.is_usable = false};
     return {std::move(file_), std::move(faults_).take()};
   }
@@ -74,13 +78,16 @@ class Parser {
     if (is_in_continuation_) {
       line_.back() = ' ';
     } else {
-      take_line();
+      end_line();
     }
   }
 
-  void take_line() {
-    const std::string line{base::trim(line_)};
+  void end_line() {
+    take_line(base::trim(line_));
     line_.clear();
+  }
+
+  void take_line(std::string_view line) {
     if (line.empty()) return;
     if (!is_utf8(line)) return warn("the line is no UTF-8 and is left out");
     if (line.front() == '[') return take_header(line);
