@@ -68,10 +68,8 @@ int Manager::run() {
     say(std::to_string(unshown) +
         " lines of services' output are not shown on standard output: nobody read fast enough; the log has them");
   tracking_.close_down();
-  for (const std::string& file : {options_.runtime_dir + "/control.sock", notify_path(), options_.state_dir + "/journal",
-                                  options_.state_dir + "/units"})
-    sys::unlink(file.c_str());
-  remove_syslog_socket();
+  for (const char* const file : {"/journal", "/units"}) sys::unlink((options_.state_dir + file).c_str());
+  for (const SocketFile* const file : {&control_socket_.file, &notify_socket_.file, &syslog_file_}) file->remove();
   flush_said();
   keeper::Request request;
   request.operation = keeper::Operation::Finish;
@@ -161,6 +159,7 @@ void Manager::dispatch(const loop::Readiness& fact) {
     case TokenKind::Tracking: return take_tracking_events();
     case TokenKind::Notify: return take_notifications();
     case TokenKind::Syslog: return take_syslog();
+    case TokenKind::Sockets: return take_removals();
     case TokenKind::Console: return flush_console();
     default: break;
   }
@@ -184,6 +183,14 @@ void Manager::take_due() {
     }
     if (kind == TokenKind::Syslog) {
       take_syslog_again();
+      continue;
+    }
+    if (kind == TokenKind::Notify) {
+      take_notifications_again();
+      continue;
+    }
+    if (kind == TokenKind::Sockets) {
+      look_at_sockets();
       continue;
     }
     if (kind == TokenKind::KeeperOwes) {
@@ -278,7 +285,10 @@ void Manager::take_keeper_messages() {
     keeper::Message& message = received->message;
     keeper_facts_ = message.header;
     switch (message.header.kind) {
-      case keeper::Kind::Spawned: take_spawned(message.header, message.entries[0], received->fds); break;
+      case keeper::Kind::Spawned:
+        take_spawned(message.header, message.entries[0], received->fds);
+        if (notify_waits_) timers_.arm(token_of(TokenKind::Notify), now_);
+        break;
       case keeper::Kind::Exited:
         owes_sign_of_life_ = true;
         tracking_.look_again_after(base::Instant{base::Duration{message.entries[0].ended_ns}});
@@ -365,6 +375,10 @@ void Manager::take_tracking_events() {
 void Manager::take_control() {
   requests_.clear();
   control_->process(requests_);
+  handle_requests();
+}
+
+void Manager::handle_requests() {
   for (const Request& request : requests_) {
     if (request.is_permitted) handle(request);
     else note_denial(request);
@@ -525,7 +539,7 @@ void Manager::become_keeper() {
   park_here(units_label, saved_->fd());
   park_here(notify_label, notify_.get());
   if (syslog_) park_here(syslog_label, syslog_.get());
-  if (syslog_file_) park_here(syslog_file_label, syslog_file_.get());
+  if (syslog_file_.fd() >= 0) park_here(syslog_file_label, syslog_file_.fd());
   if (syslog_pipe_) park_here(syslog_pipe_label, syslog_pipe_.get());
   if (crashes_.fd() >= 0) park_here(crashes_label, crashes_.fd());
   if (is_shutting_down_) park_here(stopping_label, stop_.fd() >= 0 ? stop_.fd() : specs_->fd());

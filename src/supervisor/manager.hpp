@@ -39,6 +39,7 @@
 #include "supervisor/message_socket.hpp"
 #include "supervisor/process_tracking.hpp"
 #include "supervisor/saved_units.hpp"
+#include "supervisor/socket_file.hpp"
 #include "supervisor/stop_file.hpp"
 #include "supervisor/supervised_unit.hpp"
 #include "supervisor/unit_files.hpp"
@@ -110,7 +111,6 @@ class Manager : private InstanceView {
                   std::vector<core::Event>& found);
   [[nodiscard]] const core::UnitRecord* recorded(core::UnitId id) const;
   void park(const std::string& label, int fd);
-  Result<void> open_control(UniqueFd parked);
   void test_births();
   void note_births();
   void remove_unknown_leaves();
@@ -139,6 +139,7 @@ class Manager : private InstanceView {
   void take_tracking_events();
   void take_due();
   void take_control();
+  void handle_requests();
   void note_denial(const Request& request);
   void handle(const Request& request);
   void decide();
@@ -210,19 +211,34 @@ class Manager : private InstanceView {
   logbook::UnitLog& log_of(SupervisedUnit& unit);
 
   // manager_messages.cpp: sd_notify(3) and syslog(3)
-  [[nodiscard]] std::string notify_path() const;
-  Result<void> open_notify(UniqueFd parked);
   bool is_being_started(const ReceivedMessage& message);
   void take_notifications();
+  void take_notifications_again();
   void take_notification(const ReceivedMessage& received);
   SupervisedUnit* unit_of_process(const ReceivedMessage& message);
   SupervisedUnit* heard_by(const ReceivedMessage& message);
   [[nodiscard]] std::string syslog_path() const;
   void open_syslog(UniqueFd parked, UniqueFd file, UniqueFd pipe);
-  void remove_syslog_socket() const;
   void take_syslog();
   void take_syslog_again();
   static std::string syslog_line(const ReceivedMessage& received, const SupervisedUnit* unit);
+
+  // manager_sockets.cpp: the sockets in the runtime directory, bound and bound again
+  struct OurSocket {
+    SocketFile file{};
+    bool told = false;  ///< that it is not bound at its path
+  };
+  [[nodiscard]] std::string control_path() const;
+  Result<void> open_control(UniqueFd parked);
+  [[nodiscard]] std::string notify_path() const;
+  Result<void> open_notify(UniqueFd parked);
+  void watch_sockets();
+  Result<void> watch_runtime_directory();
+  void take_removals();
+  void look_at_sockets();
+  bool keep_bound(OurSocket& socket, Result<bool> (Manager::*bind_again)(), std::string_view loss);
+  Result<bool> bind_control_again();
+  Result<bool> bind_notify_again();
 
   // manager_view.cpp: InstanceView
   [[nodiscard]] std::optional<UnitStatus> unit(std::string_view name, Detail detail) const override;
@@ -270,11 +286,17 @@ class Manager : private InstanceView {
   std::unique_ptr<logbook::LogDirectory> logs_{};
   std::optional<ControlServer> control_{};
   UniqueFd notify_{};
-  UniqueFd syslog_{};  ///< none: it is not for us to receive
+  OurSocket control_socket_{};
+  OurSocket notify_socket_{};
+  UniqueFd removals_{};  ///< inotify, of the runtime directory
+  int runtime_watch_ = -1;
+  bool notify_waits_ = false;       ///< its next message, for the keeper's answer to a start
+  base::Duration sockets_pause_{};  ///< before they are looked at again
+  base::Instant sockets_bound_{};   ///< when one was bound again
+  UniqueFd syslog_{};               ///< none: it is not for us to receive
   UniqueFd syslog_pipe_{};
   std::unique_ptr<logbook::UnitLog> syslog_log_{};  ///< of what nobody of ours has said
-  std::string syslog_path_{};
-  UniqueFd syslog_file_{};          ///< O_PATH: its number is not given to another file
+  SocketFile syslog_file_{};
   std::size_t syslog_written_ = 0;  ///< of the message that comes next
   core::RunKey syslog_goes_to_{};   ///< where that much of it was written to; none: to syslog_pipe_
   Verbs verbs_{*this};

@@ -20,7 +20,6 @@
 #include "base/buffer.hpp"
 #include "base/hash.hpp"
 #include "base/text.hpp"
-#include "control/listening_socket.hpp"
 #include "core/service_machine.hpp"
 #include "os/clock.hpp"
 #include "os/file.hpp"
@@ -548,6 +547,7 @@ Result<void> Manager::recover() {
   events_.insert(events_.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   records_.clear();
   open_syslog(std::move(syslog), std::move(syslog_file), std::move(syslog_pipe));  // now that it is known who runs
+  watch_sockets();
   std::uint64_t seed = 0;
   static_cast<void>(sys::getrandom(&seed, sizeof seed, 0));
   events_.emplace_back(core::RecoveryCompleted{seed, stop_within()});
@@ -690,25 +690,6 @@ void Manager::adopt_survivors(const std::vector<JournalEntry>& entries, std::vec
   if (adopted + lost == 0) return;
   say("a keeper was lost; " + std::to_string(adopted) + " running services adopted, the end of " + std::to_string(lost) +
       " others was seen by nobody");
-}
-
-Result<void> Manager::open_control(UniqueFd parked) {
-  ControlServerOptions options;
-  options.path = options_.runtime_dir + "/control.sock";
-  options.connections_max = 256;
-  options.strangers_max = 8;
-  if (!parked) {
-    PERDURE_TRY(control::ListeningSocket fresh, control::ListeningSocket::at(options.path));
-    parked.reset(fresh.fd());
-    fresh.release();
-    park(control_label, parked.get());
-  }
-  options.listener = parked.get();
-  Result<ControlServer> server = ControlServer::listen(options);
-  if (!server) return std::move(server).error();
-  static_cast<void>(parked.release());
-  control_.emplace(std::move(*server));
-  return poller_.add(control_->fd(), loop::Interest::Read, token_of(TokenKind::Control));
 }
 
 /// A real birth into a fresh leaf: below a cgroup that was killed once, some kernels kill every child that clone3 puts elsewhere.
