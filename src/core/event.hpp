@@ -89,11 +89,13 @@ struct SpawnFailed {
 struct ProgramExecuted {
   SpawnKey key{};
 };
-/// The process of the key has ended. `setup_failed`: it never became the program; the executor gave up before.
+/// The process of the key has ended. `setup_failed`: it never became the program; the executor gave up before. `out_of_memory`: the
+/// kernel has ended processes of its run for want of memory.
 struct ProcessExited {
   SpawnKey key{};
   Exit exit{};
   bool setup_failed = false;
+  bool out_of_memory = false;
 };
 /// The answer to CheckConditions.
 enum class ConditionVerdict : std::uint8_t {

@@ -82,6 +82,7 @@ void note_result(Turn& t, ServiceResult result) {
 }
 /// What the end of a process means, whichever it was.
 ServiceResult meaning(const Turn& t) {
+  if (t.out_of_memory && t.exit == Exit{ExitKind::Killed, SIGKILL}) return ServiceResult::OomKill;
   const ServiceResult result = result_of(t.exit, settings(t).success_status);
   // The code is the executor's, and SuccessExitStatus= speaks of the program's.
   if (t.setup_failed && t.exit.kind == ExitKind::Exited) return ServiceResult::ExitCode;
@@ -1077,7 +1078,7 @@ bool recover_control(Turn& t) {
     return false;
   }
   t.exit = Exit{};
-  t.setup_failed = false;
+  t.setup_failed = t.out_of_memory = false;
   control_exited(t);
   return false;
 }

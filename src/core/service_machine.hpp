@@ -103,6 +103,7 @@ struct Turn {
   double chance = 0;         ///< 0 … 1, for the jitter of a growing pause
   Exit exit{};
   bool setup_failed = false;
+  bool out_of_memory = false;
   SpawnProblem problem = SpawnProblem::Resource;
   ConditionVerdict verdict = ConditionVerdict::Met;
   const struct Notified* message = nullptr;  ///< of Trigger::Notified

@@ -311,6 +311,28 @@ void Manager::take_keeper_messages() {
   }
 }
 
+/// A process of the run was killed with SIGKILL: whether for want of memory. Where nobody counts by run, the machine's own count makes
+/// it likely, and that is told as no more than that.
+bool Manager::was_out_of_memory(SupervisedUnit& unit, const Run& run) {
+  const auto of_run = tracking_.oom_kills(ProcessTracking::leaf_name(unit.name, run.run));
+  if (of_run) {
+    if (*of_run > 0) {
+      unit.last_failure = "the kernel has killed " + std::to_string(*of_run) + (*of_run == 1 ? " process" : " processes") +
+                          " of it for want of memory";
+      say(unit.name + ": " + unit.last_failure);
+    }
+    return *of_run > 0;
+  }
+  const auto before = std::exchange(oom_kills_, machine_oom_kills());
+  if (run.is_killed || !before || !oom_kills_ || *oom_kills_ <= *before) return false;
+  const std::uint64_t count = *oom_kills_ - *before;
+  unit.last_failure = "killed with SIGKILL; the kernel has meanwhile killed " + std::to_string(count) +
+                      (count == 1 ? " process" : " processes") +
+                      " of this machine for want of memory: that it is one of them is likely and cannot be proved here";
+  say(unit.name + ": " + unit.last_failure);
+  return false;
+}
+
 void Manager::take_exit(const keeper::Entry& entry) {
   SupervisedUnit* const unit = find(entry.key.unit);
   if (unit == nullptr) return;
@@ -344,6 +366,9 @@ void Manager::take_exit(const keeper::Entry& entry) {
     const bool is_known = is_main ? run->exit.has_value() : control != nullptr && control->exit.has_value();
     if (!is_known) say(unit->name + ": " + unit->last_failure);
   }
+  const bool is_news = (is_main && !run->exit) || (control != nullptr && !control->exit);
+  if (is_news && exited.exit == core::Exit{core::ExitKind::Killed, SIGKILL} && !exited.setup_failed)
+    exited.out_of_memory = was_out_of_memory(*unit, *run);
   events_.emplace_back(exited);
   if (run == nullptr) return;
   if (is_main) {

@@ -136,6 +136,7 @@ class Manager : private InstanceView {
   void take_keeper_messages();
   void take_spawned(const keeper::Header& header, const keeper::Entry& entry, std::vector<UniqueFd>& fds);
   void take_exit(const keeper::Entry& entry);
+  bool was_out_of_memory(SupervisedUnit& unit, const Run& run);
   void take_tracking_events();
   void take_due();
   void take_control();
@@ -290,6 +291,7 @@ class Manager : private InstanceView {
   OurSocket notify_socket_{};
   UniqueFd removals_{};  ///< inotify, of the runtime directory
   int runtime_watch_ = -1;
+  std::optional<std::uint64_t> oom_kills_{};  ///< of the whole machine, when it was last looked
   bool notify_waits_ = false;       ///< its next message, for the keeper's answer to a start
   base::Duration sockets_pause_{};  ///< before they are looked at again
   base::Instant sockets_bound_{};   ///< when one was bound again

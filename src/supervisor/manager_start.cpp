@@ -323,6 +323,7 @@ Result<void> Manager::open() {
   PERDURE_CHECK(poller_.add(keeper_.fd(), loop::Interest::Read, token_of(TokenKind::Keeper)));
   if (tracking_.fd() >= 0) PERDURE_CHECK(poller_.add(tracking_.fd(), loop::Interest::Read, token_of(TokenKind::Tracking)));
   for (const std::string& note : tracking_.notes()) notes_.push_back(note);
+  oom_kills_ = machine_oom_kills();
   open_messages();
   // The lock was written when the instance started, and never since.
   struct stat lock {};
