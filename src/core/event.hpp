@@ -126,6 +126,7 @@ struct Notified {
   bool asks_to_be_ended = false;                   ///< WATCHDOG=trigger
   std::optional<base::Duration> watchdog{};        ///< WATCHDOG_USEC=; 0: off
   std::optional<base::Duration> extend_timeout{};  ///< EXTEND_TIMEOUT_USEC=
+  bool is_dumping = false;                         ///< not its own words: its main process is writing a core
 };
 /// No process of the run is left. Told once nothing is left after WatchRun (at once of a run that has been released or that nobody
 /// knows), and whenever the shell happens to know: together with ProcessExited, it saves a turn of the loop.

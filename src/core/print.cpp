@@ -105,6 +105,7 @@ struct EventText {
     if (e.asks_to_be_ended) text += " watchdog-trigger";
     if (e.watchdog) text += fmt::format(" watchdog-ms={}", milliseconds(*e.watchdog));
     if (e.extend_timeout) text += fmt::format(" extend-ms={}", milliseconds(*e.extend_timeout));
+    if (e.is_dumping) text += " dumping";
     return text;
   }
   std::string operator()(const ProcessStarted& e) const { return "ProcessStarted " + key_text(e.key, names); }
@@ -245,6 +246,7 @@ std::optional<Notified> parse_notified(std::span<const std::string_view> words, 
     else if (word == "stopping") event.is_stopping = true;
     else if (word == "watchdog") event.is_alive = true;
     else if (word == "watchdog-trigger") event.asks_to_be_ended = true;
+    else if (word == "dumping") event.is_dumping = true;
     else {
       auto& span = word.starts_with("watchdog-ms=") ? event.watchdog : event.extend_timeout;
       if (!base::remove_prefix(word, "watchdog-ms=") && !base::remove_prefix(word, "extend-ms=")) return std::nullopt;

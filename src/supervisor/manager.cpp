@@ -21,6 +21,7 @@
 #include "base/buffer.hpp"
 #include "base/errno_name.hpp"
 #include "base/hash.hpp"
+#include "core/service_machine.hpp"
 #include "os/clock.hpp"
 #include "os/system.hpp"
 #include "perdure/exit_code.hpp"
@@ -219,13 +220,34 @@ void Manager::take_due() {
     if (kind == TokenKind::Release && run.is_released) finish_release(*unit, run);
     if (kind == TokenKind::MainProcess) look_for_main(*unit, run);
   }
-  if (const auto deadline = engine_.next_deadline(); deadline && *deadline <= now_)
+  if (const auto deadline = engine_.next_deadline(); deadline && *deadline <= now_) {
+    find_dumping();
     events_.emplace_back(core::DeadlinePassed{});
+  }
   verbs_.expire(now_, answers_);
   if (const auto deadline = denials_.next_deadline(); deadline && *deadline <= now_) {
     for (const std::string& line : denials_.take_due(now_)) say(line);
   }
   if (const auto deadline = control_->next_deadline(); deadline && *deadline <= now_) take_control();
+}
+
+/// Among those whose time to end is over: whose core would be cut off.
+void Manager::find_dumping() {
+  for (const auto& unit : units_) {
+    const core::UnitRecord* const record = unit == nullptr ? nullptr : engine_.record(unit->id);
+    if (record == nullptr || record->deadline == base::Instant{} || record->deadline > now_) continue;
+    if (record->state != core::ServiceState::StopSigterm && record->state != core::ServiceState::StopWatchdog) continue;
+    Run* const run = unit->find_run(record->run);
+    if (run == nullptr || run->exit || !is_dumping_core(run->pid)) continue;
+    core::Notified fact;
+    fact.run = {unit->id, run->run};
+    fact.is_dumping = true;
+    events_.emplace_back(fact);
+    if (!std::exchange(run->told_dump, true))
+      say(unit->name + ": process " + std::to_string(run->pid) + " is writing a core dump; its stop waits for it, for " +
+          std::to_string(std::chrono::duration_cast<std::chrono::minutes>(core::core_dump_patience_max).count()) +
+          " minutes at most");
+  }
 }
 
 /// Facts in, orders out, until nothing follows from what was carried out.

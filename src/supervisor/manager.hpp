@@ -139,6 +139,7 @@ class Manager : private InstanceView {
   bool was_out_of_memory(SupervisedUnit& unit, const Run& run);
   void take_tracking_events();
   void take_due();
+  void find_dumping();
   void take_control();
   void handle_requests();
   void note_denial(const Request& request);

@@ -264,6 +264,12 @@ std::string_view word_of(TrackingKind kind) noexcept {
   return "best effort";
 }
 
+bool is_dumping_core(pid_t pid) {
+  if (pid <= 1) return false;
+  const std::string status = read_at(AT_FDCWD, "/proc/" + std::to_string(pid) + "/status");
+  return line_after(status, "CoreDumping:\t") == "1";
+}
+
 std::optional<std::uint64_t> machine_oom_kills() {
   const std::string counts = read_at(AT_FDCWD, "/proc/vmstat");
   const auto count = line_after(counts, "oom_kill ");

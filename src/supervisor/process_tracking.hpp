@@ -44,6 +44,9 @@ struct TrackingOptions {
 /// How many processes the kernel has ended for want of memory since the machine was started. Nothing before Linux 4.13.
 std::optional<std::uint64_t> machine_oom_kills();
 
+/// Whether the process is writing its core: it has been killed, and has not ended (Linux 4.15).
+bool is_dumping_core(pid_t pid);
+
 /// What names a run's processes.
 struct RunProcesses {
   std::string_view leaf{};  ///< leaf_name()
