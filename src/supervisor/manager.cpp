@@ -333,8 +333,8 @@ void Manager::take_keeper_messages() {
   }
 }
 
-/// A process of the run was killed with SIGKILL: whether for want of memory. Where nobody counts by run, the machine's own count makes
-/// it likely, and that is told as no more than that.
+/// A process of the run was killed with SIGKILL: whether for want of memory. Where nobody counts by run, the machine's own count
+/// makes it likely, and that is told as no more than that.
 bool Manager::was_out_of_memory(SupervisedUnit& unit, const Run& run) {
   const auto of_run = tracking_.oom_kills(ProcessTracking::leaf_name(unit.name, run.run));
   if (of_run) {

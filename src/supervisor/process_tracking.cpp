@@ -351,7 +351,7 @@ bool ProcessTracking::use_directory(const std::string& base, const TrackingOptio
     errno = error;
     return false;
   }
-  // So that every leaf counts who is ended for want of memory. Whoever gave us the directory decides whether there is the controller.
+  // So that every leaf counts who is ended for want of memory. Whether there is the controller decides who gave us the directory.
   const std::string controllers = read_at(directory_.get(), "cgroup.controllers");
   const auto words = base::split(base::trim(controllers), ' ');
   if (std::find(words.begin(), words.end(), "memory") != words.end())
