@@ -63,6 +63,10 @@ class PERDURE_EXPORT ControlServer {
   [[nodiscard]] int fd() const noexcept;
   /// The listening socket, for keep lists.
   [[nodiscard]] int listener() const noexcept;
+  /// Goes on with another listening socket, in the place of one that nobody can reach any more. Connections stay, and whoever has
+  /// come to the former one is let in first; appends requests as process() does. The server closes both, and unlinks neither.
+  /// On failure: all is as it was, and `listener` is still the caller's.
+  Result<void> listen_at(int listener, std::vector<Request>& requests);
   /// When process() should be called even if fd() is silent: a line is due, or accepting pauses.
   [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> next_deadline() const noexcept;
   /// Accepts, reads, writes and times out, without blocking; appends complete requests, at most 64.

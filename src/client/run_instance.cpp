@@ -19,6 +19,7 @@
 #include "client/commands.hpp"
 #include "client/instance_lock.hpp"
 #include "os/file.hpp"
+#include "os/runtime_directory.hpp"
 #include "os/system.hpp"
 #include "perdure/unique_fd.hpp"
 
@@ -26,8 +27,7 @@ namespace perdure::client {
 namespace {
 namespace sys = os::sys;
 
-constexpr mode_t runtime_mode = 0711, state_mode = 0700, log_mode = 0750, parent_mode = 0755;
-constexpr mode_t others_write = 0022;
+constexpr mode_t runtime_mode = os::instance_runtime_mode, state_mode = 0700, log_mode = 0750, parent_mode = 0755;
 constexpr std::size_t socket_path_max = sizeof(sockaddr_un::sun_path) - 1;
 /// Longer than any name of a file that we make in the runtime directory ("/control.sock", and room for a temporary name).
 constexpr std::size_t runtime_name_max = 24;
@@ -92,26 +92,9 @@ Result<void> make_parents(const std::string& path) {
 }
 
 Result<void> prepare_directory(const std::string& path, mode_t mode) {
-  const auto failed = [&](std::string_view attempt) {
-    return Error::from_errno(errno, attempt, path).with_advice("nothing was started");
-  };
   PERDURE_CHECK(make_parents(path));
-  // Where others may rename entries, no look at ours tells what the name means a moment later.
-  PERDURE_CHECK(os::check_directory_is_safe(os::directory_of(path)));
-  const bool is_new = sys::mkdir(path.c_str(), mode) == 0;
-  if (!is_new && errno != EEXIST) return failed("create the directory");
-  const UniqueFd directory{sys::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
-  if (!directory) return failed("use the directory");
-  if (is_new && sys::fchmod(directory.get(), mode) != 0) return failed("set the mode of the directory");  // the umask
-  struct stat status {};
-  if (sys::fstat(directory.get(), &status) != 0) return failed("look at the directory");
-  const auto unsafe = [&](std::string_view why) {
-    return Error{fmt::format("unsafe directory {} (mode {:o}, uid {}): {}; nothing was started", base::escape(path),
-                             status.st_mode & 07777, status.st_uid, why),
-                 EPERM};
-  };
-  if (status.st_uid != ::geteuid()) return unsafe(fmt::format("it must belong to uid {}", ::geteuid()));
-  if ((status.st_mode & others_write) != 0) return unsafe("others may write in it; take that right away, or name another");
+  auto made = os::make_own_directory(path, mode);
+  if (!made) return std::move(made).error().with_advice("nothing was started");
   return {};
 }
 

@@ -32,6 +32,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t in_flight_max = 64;
 /// Connections accepted in one round, so that a flood of them does not keep the others waiting.
 constexpr int accept_burst = 16;
+/// Enough to let in all that wait at a socket: more than its backlog.
+constexpr int former_rounds = 8;
 /// How long to let clients queue when there is no descriptor or memory for another connection.
 constexpr std::chrono::milliseconds accept_pause{1'000};
 constexpr unsigned connections_limit = 4'096;
@@ -98,6 +100,7 @@ struct ControlServer::State {
   void take_requests(std::uint64_t key, Client& client, std::vector<Request>& requests);
   static bool has_said_too_much(Client& client) noexcept;
   [[nodiscard]] std::size_t strangers() const noexcept;
+  Result<void> listen_at(int listener, std::vector<Request>& requests);
   void accept_some(std::vector<Request>& requests);
   void admit(UniqueFd socket, std::vector<Request>& requests);
   bool make_place();
@@ -106,7 +109,7 @@ struct ControlServer::State {
   void expire();
   void settle();
 
-  ListeningSocket listening;
+  std::optional<ListeningSocket> listening;  ///< always one
   UniqueFd epoll;
   std::chrono::milliseconds line_within;
   std::size_t connections_max;
@@ -187,9 +190,28 @@ void ControlServer::State::take_requests(std::uint64_t key, Client& client, std:
   }
 }
 
+Result<void> ControlServer::State::listen_at(int listener, std::vector<Request>& requests) {
+  PERDURE_TRY(ListeningSocket fresh, ListeningSocket::adopt(listener));
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = listener_key;
+  if (sys::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fresh.fd(), &event) != 0) {
+    Error error = Error::from_errno(errno, "watch the control socket");
+    fresh.release();
+    return error;
+  }
+  for (int round = 0; round < former_rounds && !accept_again; ++round) accept_some(requests);
+  // By hand, because others may hold copies that keep the former socket alive and registered.
+  sys::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, listening->fd(), nullptr);
+  listening.emplace(std::move(fresh));
+  accept_again.reset();
+  settle();
+  return {};
+}
+
 void ControlServer::State::accept_some(std::vector<Request>& requests) {
   for (int i = 0; i < accept_burst; ++i) {
-    UniqueFd socket{sys::accept4(listening.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+    UniqueFd socket{sys::accept4(listening->fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
     if (socket) {
       admit(std::move(socket), requests);
     } else if (errno == EAGAIN) {
@@ -252,7 +274,7 @@ void ControlServer::State::listen_to_newcomers(bool wanted) {
   epoll_event event{};
   event.events = wanted ? std::uint32_t{EPOLLIN} : 0U;
   event.data.u64 = listener_key;
-  const bool done = sys::epoll_ctl(epoll.get(), EPOLL_CTL_MOD, listening.fd(), &event) == 0;
+  const bool done = sys::epoll_ctl(epoll.get(), EPOLL_CTL_MOD, listening->fd(), &event) == 0;
   if (wanted && done) accept_again.reset();
   else accept_again = Clock::now() + accept_pause;
 }
@@ -320,7 +342,7 @@ ControlServer& ControlServer::operator=(ControlServer&&) noexcept = default;
 ControlServer::~ControlServer() = default;
 
 int ControlServer::fd() const noexcept { return state_->epoll.get(); }
-int ControlServer::listener() const noexcept { return state_->listening.fd(); }
+int ControlServer::listener() const noexcept { return state_->listening->fd(); }
 std::size_t ControlServer::connections() const noexcept { return state_->clients.size(); }
 
 std::optional<Clock::time_point> ControlServer::next_deadline() const noexcept {
@@ -333,6 +355,10 @@ std::optional<Clock::time_point> ControlServer::next_deadline() const noexcept {
 }
 
 void ControlServer::process(std::vector<Request>& requests) { state_->process(requests); }
+
+Result<void> ControlServer::listen_at(int listener, std::vector<Request>& requests) {
+  return state_->listen_at(listener, requests);
+}
 
 void ControlServer::reply(std::uint64_t id, const Reply& reply) {
   const auto waiting = state_->in_flight.find(id);

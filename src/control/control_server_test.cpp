@@ -7,6 +7,7 @@
 
 #include "control/connection.hpp"
 #include "control/control_test_support.hpp"
+#include "control/listening_socket.hpp"
 
 namespace perdure::control {
 namespace {
@@ -38,6 +39,27 @@ TEST_F(ControlServerTest, TheNewlineMayBeMissingAtTheEndAndACarriageReturnMaySta
   EXPECT_EQ(ask(served, path, "status\r\n"), "running\n");
   EXPECT_EQ(ask(served, path, R"({"verb":"status"})"), "{\"ok\":true,\"text\":\"running\",\"protocol\":1}\n");
   EXPECT_EQ(ask(served, path, "echo build project\n"), "build project\n");
+}
+
+TEST_F(ControlServerTest, WithAnotherListenerWhoIsConnectedOrWaitsIsStillServed) {
+  RawClient connected{path};
+  ASSERT_TRUE(connected.send(served, "{\"verb\":\"status\"}\n"));
+  EXPECT_THAT(connected.read_lines(served), HasSubstr("running"));
+  RawClient waiting{path};  // nobody has let it in yet
+  ::unlink(path.c_str());
+  auto fresh = ListeningSocket::at(path);
+  ASSERT_TRUE(fresh);
+  std::vector<Request> requests;
+  ASSERT_TRUE(served->listen_at(fresh->fd(), requests));
+  fresh->release();
+  EXPECT_THAT(requests, testing::IsEmpty());
+  ASSERT_TRUE(connected.send(served, "{\"verb\":\"status\"}\n"));
+  EXPECT_THAT(connected.read_lines(served), HasSubstr("running"));
+  ASSERT_TRUE(waiting.send(served, "status\n"));
+  EXPECT_EQ(waiting.read_to_end(served), "running\n");
+  EXPECT_EQ(ask(served, path, "status"), "running\n");
+  EXPECT_FALSE(served->listen_at(STDIN_FILENO, requests)) << "it is no listening socket";
+  EXPECT_EQ(ask(served, path, "status"), "running\n");
 }
 
 TEST_F(ControlServerTest, ARequestMayArriveInAnyTwoParts) {

@@ -32,6 +32,7 @@ policy::ServiceEnding ending_of(ServiceResult result) noexcept {
     case ServiceResult::Protocol:  // as abnormal as an ending that nobody saw
     case ServiceResult::Resources:
     case ServiceResult::ExecCondition:
+    case ServiceResult::OomKill:  // on-abort is not meant for it
     case ServiceResult::StartLimitHit: break;
   }
   return policy::ServiceEnding::Resources;

@@ -36,10 +36,12 @@ TEST(ResultOf, AnExitThatNobodySawIsNoSuccess) { EXPECT_EQ(result_of(Exit{}, {.c
 
 TEST(WantsRestart, IsTheTableOfThePolicy) {
   constexpr ServiceResult results[] = {ServiceResult::Success, ServiceResult::Resources, ServiceResult::ExitCode,
-                                       ServiceResult::Signal,  ServiceResult::CoreDump,  ServiceResult::Timeout};
+                                       ServiceResult::Signal,  ServiceResult::CoreDump,  ServiceResult::Timeout,
+                                       ServiceResult::OomKill};
   constexpr policy::ServiceEnding endings[] = {policy::ServiceEnding::Clean,         policy::ServiceEnding::Resources,
                                                policy::ServiceEnding::UncleanCode,   policy::ServiceEnding::UncleanSignal,
-                                               policy::ServiceEnding::UncleanSignal, policy::ServiceEnding::Timeout};
+                                               policy::ServiceEnding::UncleanSignal, policy::ServiceEnding::Timeout,
+                                               policy::ServiceEnding::Resources};
   for (int when = 0; when < 7; ++when)
     for (std::size_t i = 0; i < std::size(results); ++i) {
       const ServiceSettings settings{.restart = static_cast<RestartWhen>(when)};

@@ -412,6 +412,7 @@ void Engine::State::tell_process(News news, SpawnKey key, const ProcessExited* e
   if (exited != nullptr) {
     turn.exit = exited->exit;
     turn.setup_failed = exited->setup_failed;
+    turn.out_of_memory = exited->out_of_memory;
   }
   if (failed != nullptr) turn.problem = failed->problem;
   if (!is_control) return give_turn(main, turn);

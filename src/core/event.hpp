@@ -89,11 +89,13 @@ struct SpawnFailed {
 struct ProgramExecuted {
   SpawnKey key{};
 };
-/// The process of the key has ended. `setup_failed`: it never became the program; the executor gave up before.
+/// The process of the key has ended. `setup_failed`: it never became the program; the executor gave up before. `out_of_memory`: the
+/// kernel has ended processes of its run for want of memory.
 struct ProcessExited {
   SpawnKey key{};
   Exit exit{};
   bool setup_failed = false;
+  bool out_of_memory = false;
 };
 /// The answer to CheckConditions.
 enum class ConditionVerdict : std::uint8_t {
@@ -124,6 +126,7 @@ struct Notified {
   bool asks_to_be_ended = false;                   ///< WATCHDOG=trigger
   std::optional<base::Duration> watchdog{};        ///< WATCHDOG_USEC=; 0: off
   std::optional<base::Duration> extend_timeout{};  ///< EXTEND_TIMEOUT_USEC=
+  bool is_dumping = false;                         ///< not its own words: its main process is writing a core
 };
 /// No process of the run is left. Told once nothing is left after WatchRun (at once of a run that has been released or that nobody
 /// knows), and whenever the shell happens to know: together with ProcessExited, it saves a turn of the loop.

@@ -26,8 +26,9 @@ constexpr std::array active_names{"inactive"sv,     "activating"sv,   "activatin
                                   "deactivating"sv, "deactivating"sv, "deactivating"sv, "deactivating"sv, "deactivating"sv,
                                   "activating"sv,   "failed"sv,       "active"sv};
 static_assert(state_names.size() == state_count && active_names.size() == state_count);
-constexpr std::array result_names{"success"sv, "resources"sv,       "exit-code"sv, "signal"sv,   "core-dump"sv,
-                                  "timeout"sv, "start-limit-hit"sv, "protocol"sv,  "watchdog"sv, "exec-condition"sv};
+constexpr std::array result_names{"success"sv,   "resources"sv,      "exit-code"sv,       "signal"sv,
+                                  "core-dump"sv, "timeout"sv,        "start-limit-hit"sv, "protocol"sv,
+                                  "watchdog"sv,  "exec-condition"sv, "oom-kill"sv};
 constexpr std::array job_names{"start"sv, "stop"sv, "restart"sv, "reload"sv, "try-restart"sv};
 constexpr std::array job_result_names{"done"sv,    "failed"sv,     "canceled"sv, "timeout"sv,
                                       "refused"sv, "dependency"sv, "skipped"sv};
@@ -104,6 +105,7 @@ struct EventText {
     if (e.asks_to_be_ended) text += " watchdog-trigger";
     if (e.watchdog) text += fmt::format(" watchdog-ms={}", milliseconds(*e.watchdog));
     if (e.extend_timeout) text += fmt::format(" extend-ms={}", milliseconds(*e.extend_timeout));
+    if (e.is_dumping) text += " dumping";
     return text;
   }
   std::string operator()(const ProcessStarted& e) const { return "ProcessStarted " + key_text(e.key, names); }
@@ -112,7 +114,8 @@ struct EventText {
   }
   std::string operator()(const ProgramExecuted& e) const { return "ProgramExecuted " + key_text(e.key, names); }
   std::string operator()(const ProcessExited& e) const {
-    return fmt::format("ProcessExited {} {}{}", key_text(e.key, names), to_text(e.exit), e.setup_failed ? " in set-up" : "");
+    return fmt::format("ProcessExited {} {}{}{}", key_text(e.key, names), to_text(e.exit),
+                       e.setup_failed ? " in set-up" : "", e.out_of_memory ? " out-of-memory" : "");
   }
   std::string operator()(const RunEmptied& e) const {
     return "RunEmptied " + (e.spawn == 0 ? run_text(e.run, names) : key_text({e.run.unit, e.run.run, e.spawn}, names));
@@ -243,6 +246,7 @@ std::optional<Notified> parse_notified(std::span<const std::string_view> words, 
     else if (word == "stopping") event.is_stopping = true;
     else if (word == "watchdog") event.is_alive = true;
     else if (word == "watchdog-trigger") event.asks_to_be_ended = true;
+    else if (word == "dumping") event.is_dumping = true;
     else {
       auto& span = word.starts_with("watchdog-ms=") ? event.watchdog : event.extend_timeout;
       if (!base::remove_prefix(word, "watchdog-ms=") && !base::remove_prefix(word, "extend-ms=")) return std::nullopt;
@@ -255,10 +259,12 @@ std::optional<Notified> parse_notified(std::span<const std::string_view> words, 
 }
 
 std::optional<Event> parse_exited(std::span<const std::string_view> words, const SpawnKey& key) {
+  const bool out_of_memory = !words.empty() && words.back() == "out-of-memory";
+  if (out_of_memory) words = words.first(words.size() - 1);
   const bool setup_failed = words.size() >= 2 && words[words.size() - 2] == "in" && words.back() == "set-up";
   const auto exit = parse_exit(words.first(words.size() - (setup_failed ? 2 : 0)));
   if (!exit) return std::nullopt;
-  return ProcessExited{.key = key, .exit = *exit, .setup_failed = setup_failed};
+  return ProcessExited{.key = key, .exit = *exit, .setup_failed = setup_failed, .out_of_memory = out_of_memory};
 }
 
 }  // namespace

@@ -157,6 +157,7 @@ TEST(Print, ResultsHaveTheWordsOfSystemd) {
   EXPECT_EQ(name(ServiceResult::Protocol), "protocol");
   EXPECT_EQ(name(ServiceResult::Watchdog), "watchdog");
   EXPECT_EQ(name(ServiceResult::ExecCondition), "exec-condition");
+  EXPECT_EQ(name(ServiceResult::OomKill), "oom-kill");
 }
 
 }  // namespace

@@ -82,6 +82,7 @@ void note_result(Turn& t, ServiceResult result) {
 }
 /// What the end of a process means, whichever it was.
 ServiceResult meaning(const Turn& t) {
+  if (t.out_of_memory && t.exit == Exit{ExitKind::Killed, SIGKILL}) return ServiceResult::OomKill;
   const ServiceResult result = result_of(t.exit, settings(t).success_status);
   // The code is the executor's, and SuccessExitStatus= speaks of the program's.
   if (t.setup_failed && t.exit.kind == ExitKind::Exited) return ServiceResult::ExitCode;
@@ -877,9 +878,14 @@ Rule notified(Turn& t) {
   }
   return done;
 }
-/// While it ends, only the time it asks for is heard.
+/// While it ends, only the time it asks for is heard, or needs for its core.
 Rule notified_ending(Turn& t) {
   UnitRecord& r = record(t);
+  const bool waits_for_main = r.state == ServiceState::StopSigterm || r.state == ServiceState::StopWatchdog;
+  if (t.message->is_dumping && waits_for_main && r.main_running && r.deadline != base::Instant{} && !t.is_hurrying) {
+    const base::Instant latest = std::max(r.deadline, later(r.state_since, core_dump_patience_max));
+    r.deadline = std::max(r.deadline, limited(t, std::min(latest, later(t.now, core_dump_patience))));
+  }
   if (t.message->extend_timeout && r.deadline != base::Instant{} && !t.is_hurrying)
     r.deadline = std::max(r.deadline, limited(t, later(t.now, t.message->extend_timeout)));
   return done;
@@ -1077,7 +1083,7 @@ bool recover_control(Turn& t) {
     return false;
   }
   t.exit = Exit{};
-  t.setup_failed = false;
+  t.setup_failed = t.out_of_memory = false;
   control_exited(t);
   return false;
 }

@@ -26,6 +26,10 @@ inline constexpr base::Duration leftover_patience = std::chrono::milliseconds{10
 inline constexpr base::Duration kill_patience = std::chrono::seconds{10};
 /// The same after SIGKILL where a stop of everything has no time left.
 inline constexpr base::Duration last_kill_patience = std::chrono::milliseconds{100};
+/// A stop waits so much longer each time that the main process is found writing its core …
+inline constexpr base::Duration core_dump_patience = std::chrono::seconds{1};
+/// … and no longer than this in all.
+inline constexpr base::Duration core_dump_patience_max = std::chrono::minutes{5};
 /// Between a start that failed for want of resources and the next attempt.
 inline constexpr base::Duration spawn_retry_pause = std::chrono::milliseconds{250};
 /// The shortest time between a start whose set-up failed (no such program, no right to it) and the next automatic one.
@@ -103,6 +107,7 @@ struct Turn {
   double chance = 0;         ///< 0 … 1, for the jitter of a growing pause
   Exit exit{};
   bool setup_failed = false;
+  bool out_of_memory = false;
   SpawnProblem problem = SpawnProblem::Resource;
   ConditionVerdict verdict = ConditionVerdict::Met;
   const struct Notified* message = nullptr;  ///< of Trigger::Notified

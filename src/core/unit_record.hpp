@@ -49,6 +49,7 @@ enum class ServiceResult : std::uint8_t {
   Protocol,  ///< it did not do what its Type= promises
   Watchdog,
   ExecCondition,  ///< ExecCondition= says that it need not run
+  OomKill,        ///< the kernel ended it for want of memory
 };
 
 struct UnitRecord {

@@ -1,14 +1,18 @@
 #include "os/runtime_directory.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <string_view>
 
+#include <fmt/format.h>
+
 #include "base/text.hpp"
 #include "os/file.hpp"
 #include "os/system.hpp"
+#include "perdure/unique_fd.hpp"
 
 namespace perdure::os {
 namespace {
@@ -69,6 +73,28 @@ Result<void> make_private_directory(const std::string& path, uid_t owner) {
     return refused("it belongs to uid " + std::to_string(status.st_uid) + ", not to uid " + std::to_string(owner));
   }
   if ((status.st_mode & 0077U) != 0) return refused("its mode lets others in");
+  return {};
+}
+
+Result<void> make_own_directory(const std::string& path, mode_t mode) {
+  constexpr mode_t others_write = 0022;
+  const auto failed = [&](std::string_view attempt) { return Error::from_errno(errno, attempt, path); };
+  // Where others may rename entries, no look at ours tells what the name means a moment later.
+  PERDURE_CHECK(check_directory_is_safe(directory_of(path)));
+  const bool is_new = sys::mkdir(path.c_str(), mode) == 0;
+  if (!is_new && errno != EEXIST) return failed("create the directory");
+  const UniqueFd directory{sys::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+  if (!directory) return failed("use the directory");
+  if (is_new && sys::fchmod(directory.get(), mode) != 0) return failed("set the mode of the directory");  // the umask
+  struct stat status {};
+  if (sys::fstat(directory.get(), &status) != 0) return failed("look at the directory");
+  const auto unsafe = [&](std::string_view why) {
+    return Error{fmt::format("unsafe directory {} (mode {:o}, uid {}): {}", base::escape(path), status.st_mode & 07777,
+                             status.st_uid, why),
+                 EPERM};
+  };
+  if (status.st_uid != ::geteuid()) return unsafe(fmt::format("it must belong to uid {}", ::geteuid()));
+  if ((status.st_mode & others_write) != 0) return unsafe("others may write in it; take that right away, or name another");
   return {};
 }
 

@@ -34,4 +34,11 @@ Result<std::string> runtime_directory(const RuntimeSurroundings& surroundings);
 /// Makes `path` with mode 0700, or accepts what is there: a real directory (no link) of `owner`'s without rights for others.
 Result<void> make_private_directory(const std::string& path, uid_t owner);
 
+/// Of a supervisor's: its services send to a socket in it, and see nothing else of it.
+inline constexpr mode_t instance_runtime_mode = 0711;
+
+/// Makes `path` with exactly `mode` (the umask has no say), or accepts what is there: a real directory (no link) of the effective
+/// user's that nobody else may write in. The directory above must be one in which nobody else may rename it.
+Result<void> make_own_directory(const std::string& path, mode_t mode);
+
 }  // namespace perdure::os

@@ -21,6 +21,7 @@
 #include "base/buffer.hpp"
 #include "base/errno_name.hpp"
 #include "base/hash.hpp"
+#include "core/service_machine.hpp"
 #include "os/clock.hpp"
 #include "os/system.hpp"
 #include "perdure/exit_code.hpp"
@@ -68,10 +69,8 @@ int Manager::run() {
     say(std::to_string(unshown) +
         " lines of services' output are not shown on standard output: nobody read fast enough; the log has them");
   tracking_.close_down();
-  for (const std::string& file : {options_.runtime_dir + "/control.sock", notify_path(), options_.state_dir + "/journal",
-                                  options_.state_dir + "/units"})
-    sys::unlink(file.c_str());
-  remove_syslog_socket();
+  for (const char* const file : {"/journal", "/units"}) sys::unlink((options_.state_dir + file).c_str());
+  for (const SocketFile* const file : {&control_socket_.file, &notify_socket_.file, &syslog_file_}) file->remove();
   flush_said();
   keeper::Request request;
   request.operation = keeper::Operation::Finish;
@@ -161,6 +160,7 @@ void Manager::dispatch(const loop::Readiness& fact) {
     case TokenKind::Tracking: return take_tracking_events();
     case TokenKind::Notify: return take_notifications();
     case TokenKind::Syslog: return take_syslog();
+    case TokenKind::Sockets: return take_removals();
     case TokenKind::Console: return flush_console();
     default: break;
   }
@@ -184,6 +184,14 @@ void Manager::take_due() {
     }
     if (kind == TokenKind::Syslog) {
       take_syslog_again();
+      continue;
+    }
+    if (kind == TokenKind::Notify) {
+      take_notifications_again();
+      continue;
+    }
+    if (kind == TokenKind::Sockets) {
+      look_at_sockets();
       continue;
     }
     if (kind == TokenKind::KeeperOwes) {
@@ -212,13 +220,34 @@ void Manager::take_due() {
     if (kind == TokenKind::Release && run.is_released) finish_release(*unit, run);
     if (kind == TokenKind::MainProcess) look_for_main(*unit, run);
   }
-  if (const auto deadline = engine_.next_deadline(); deadline && *deadline <= now_)
+  if (const auto deadline = engine_.next_deadline(); deadline && *deadline <= now_) {
+    find_dumping();
     events_.emplace_back(core::DeadlinePassed{});
+  }
   verbs_.expire(now_, answers_);
   if (const auto deadline = denials_.next_deadline(); deadline && *deadline <= now_) {
     for (const std::string& line : denials_.take_due(now_)) say(line);
   }
   if (const auto deadline = control_->next_deadline(); deadline && *deadline <= now_) take_control();
+}
+
+/// Among those whose time to end is over: whose core would be cut off.
+void Manager::find_dumping() {
+  for (const auto& unit : units_) {
+    const core::UnitRecord* const record = unit == nullptr ? nullptr : engine_.record(unit->id);
+    if (record == nullptr || record->deadline == base::Instant{} || record->deadline > now_) continue;
+    if (record->state != core::ServiceState::StopSigterm && record->state != core::ServiceState::StopWatchdog) continue;
+    Run* const run = unit->find_run(record->run);
+    if (run == nullptr || run->exit || !is_dumping_core(run->pid)) continue;
+    core::Notified fact;
+    fact.run = {unit->id, run->run};
+    fact.is_dumping = true;
+    events_.emplace_back(fact);
+    if (!std::exchange(run->told_dump, true))
+      say(unit->name + ": process " + std::to_string(run->pid) + " is writing a core dump; its stop waits for it, for " +
+          std::to_string(std::chrono::duration_cast<std::chrono::minutes>(core::core_dump_patience_max).count()) +
+          " minutes at most");
+  }
 }
 
 /// Facts in, orders out, until nothing follows from what was carried out.
@@ -278,7 +307,10 @@ void Manager::take_keeper_messages() {
     keeper::Message& message = received->message;
     keeper_facts_ = message.header;
     switch (message.header.kind) {
-      case keeper::Kind::Spawned: take_spawned(message.header, message.entries[0], received->fds); break;
+      case keeper::Kind::Spawned:
+        take_spawned(message.header, message.entries[0], received->fds);
+        if (notify_waits_) timers_.arm(token_of(TokenKind::Notify), now_);
+        break;
       case keeper::Kind::Exited:
         owes_sign_of_life_ = true;
         tracking_.look_again_after(base::Instant{base::Duration{message.entries[0].ended_ns}});
@@ -299,6 +331,28 @@ void Manager::take_keeper_messages() {
       case keeper::Kind::ListedParked: break;
     }
   }
+}
+
+/// A process of the run was killed with SIGKILL: whether for want of memory. Where nobody counts by run, the machine's own count
+/// makes it likely, and that is told as no more than that.
+bool Manager::was_out_of_memory(SupervisedUnit& unit, const Run& run) {
+  const auto of_run = tracking_.oom_kills(ProcessTracking::leaf_name(unit.name, run.run));
+  if (of_run) {
+    if (*of_run > 0) {
+      unit.last_failure = "the kernel has killed " + std::to_string(*of_run) + (*of_run == 1 ? " process" : " processes") +
+                          " of it for want of memory";
+      say(unit.name + ": " + unit.last_failure);
+    }
+    return *of_run > 0;
+  }
+  const auto before = std::exchange(oom_kills_, machine_oom_kills());
+  if (run.is_killed || !before || !oom_kills_ || *oom_kills_ <= *before) return false;
+  const std::uint64_t count = *oom_kills_ - *before;
+  unit.last_failure = "killed with SIGKILL; the kernel has meanwhile killed " + std::to_string(count) +
+                      (count == 1 ? " process" : " processes") +
+                      " of this machine for want of memory: that it is one of them is likely and cannot be proved here";
+  say(unit.name + ": " + unit.last_failure);
+  return false;
 }
 
 void Manager::take_exit(const keeper::Entry& entry) {
@@ -334,6 +388,9 @@ void Manager::take_exit(const keeper::Entry& entry) {
     const bool is_known = is_main ? run->exit.has_value() : control != nullptr && control->exit.has_value();
     if (!is_known) say(unit->name + ": " + unit->last_failure);
   }
+  const bool is_news = (is_main && !run->exit) || (control != nullptr && !control->exit);
+  if (is_news && exited.exit == core::Exit{core::ExitKind::Killed, SIGKILL} && !exited.setup_failed)
+    exited.out_of_memory = was_out_of_memory(*unit, *run);
   events_.emplace_back(exited);
   if (run == nullptr) return;
   if (is_main) {
@@ -365,6 +422,10 @@ void Manager::take_tracking_events() {
 void Manager::take_control() {
   requests_.clear();
   control_->process(requests_);
+  handle_requests();
+}
+
+void Manager::handle_requests() {
   for (const Request& request : requests_) {
     if (request.is_permitted) handle(request);
     else note_denial(request);
@@ -540,7 +601,7 @@ void Manager::become_keeper() {
   park_here(units_label, saved_->fd());
   park_here(notify_label, notify_.get());
   if (syslog_) park_here(syslog_label, syslog_.get());
-  if (syslog_file_) park_here(syslog_file_label, syslog_file_.get());
+  if (syslog_file_.fd() >= 0) park_here(syslog_file_label, syslog_file_.fd());
   if (syslog_pipe_) park_here(syslog_pipe_label, syslog_pipe_.get());
   if (crashes_.fd() >= 0) park_here(crashes_label, crashes_.fd());
   if (is_shutting_down_) park_here(stopping_label, stop_.fd() >= 0 ? stop_.fd() : specs_->fd());

@@ -40,6 +40,7 @@
 #include "supervisor/named_dependencies.hpp"
 #include "supervisor/process_tracking.hpp"
 #include "supervisor/saved_units.hpp"
+#include "supervisor/socket_file.hpp"
 #include "supervisor/stop_file.hpp"
 #include "supervisor/supervised_unit.hpp"
 #include "supervisor/unit_files.hpp"
@@ -100,7 +101,7 @@ class Manager : private InstanceView {
 
   Manager(ManagerOptions options, UniqueFd channel, loop::Poller poller);
 
-  // manager_start.cpp
+  // manager_start.cpp: how it begins
   Result<void> open();
   Result<void> recover();
   Result<std::map<std::string, UniqueFd>> list_parked();
@@ -109,21 +110,22 @@ class Manager : private InstanceView {
                   std::vector<core::Event>& found);
   [[nodiscard]] const core::UnitRecord* recorded(core::UnitId id) const;
   void park(const std::string& label, int fd);
-  Result<void> open_control(UniqueFd parked);
   void test_births();
   void note_births();
   void remove_unknown_leaves();
-  void load_units(UniqueFd saved);
-  void load_arguments();
   Result<void> ask_keeper_facts();
   void adopt_survivors(const std::vector<JournalEntry>& entries, std::vector<core::Event>& found, bool keeper_lost);
+  void take_crashes(UniqueFd parked);
+  void open_messages();
+  void pass_environment();
+
+  // manager_units.cpp: what is known of units
+  void load_units(UniqueFd saved);
+  void load_arguments();
   SupervisedUnit& add_unit(const FoundUnit& found, core::UnitId id);
   SupervisedUnit* load_named(std::string_view name);
   SupervisedUnit* resolve(std::string_view name) const;
-  void take_crashes(UniqueFd parked);
   std::uint64_t suspected_hash(const FoundUnit& found) const;
-  void open_messages();
-  void pass_environment();
   void read_sources(SupervisedUnit& unit, const FoundUnit& found);
   void reload_file(SupervisedUnit& unit);
   [[nodiscard]] bool is_as_loaded(const SupervisedUnit& unit, const FoundUnit& found) const;
@@ -137,9 +139,12 @@ class Manager : private InstanceView {
   void take_keeper_messages();
   void take_spawned(const keeper::Header& header, const keeper::Entry& entry, std::vector<UniqueFd>& fds);
   void take_exit(const keeper::Entry& entry);
+  bool was_out_of_memory(SupervisedUnit& unit, const Run& run);
   void take_tracking_events();
   void take_due();
+  void find_dumping();
   void take_control();
+  void handle_requests();
   void note_denial(const Request& request);
   void handle(const Request& request);
   void decide();
@@ -211,19 +216,34 @@ class Manager : private InstanceView {
   logbook::UnitLog& log_of(SupervisedUnit& unit);
 
   // manager_messages.cpp: sd_notify(3) and syslog(3)
-  [[nodiscard]] std::string notify_path() const;
-  Result<void> open_notify(UniqueFd parked);
   bool is_being_started(const ReceivedMessage& message);
   void take_notifications();
+  void take_notifications_again();
   void take_notification(const ReceivedMessage& received);
   SupervisedUnit* unit_of_process(const ReceivedMessage& message);
   SupervisedUnit* heard_by(const ReceivedMessage& message);
   [[nodiscard]] std::string syslog_path() const;
   void open_syslog(UniqueFd parked, UniqueFd file, UniqueFd pipe);
-  void remove_syslog_socket() const;
   void take_syslog();
   void take_syslog_again();
   static std::string syslog_line(const ReceivedMessage& received, const SupervisedUnit* unit);
+
+  // manager_sockets.cpp: the sockets in the runtime directory, bound and bound again
+  struct OurSocket {
+    SocketFile file{};
+    bool told = false;  ///< that it is not bound at its path
+  };
+  [[nodiscard]] std::string control_path() const;
+  Result<void> open_control(UniqueFd parked);
+  [[nodiscard]] std::string notify_path() const;
+  Result<void> open_notify(UniqueFd parked);
+  void watch_sockets();
+  Result<void> watch_runtime_directory();
+  void take_removals();
+  void look_at_sockets();
+  bool keep_bound(OurSocket& socket, Result<bool> (Manager::*bind_again)(), std::string_view loss);
+  Result<bool> bind_control_again();
+  Result<bool> bind_notify_again();
 
   // manager_view.cpp: InstanceView
   [[nodiscard]] std::optional<UnitStatus> unit(std::string_view name, Detail detail) const override;
@@ -272,11 +292,18 @@ class Manager : private InstanceView {
   std::unique_ptr<logbook::LogDirectory> logs_{};
   std::optional<ControlServer> control_{};
   UniqueFd notify_{};
-  UniqueFd syslog_{};  ///< none: it is not for us to receive
+  OurSocket control_socket_{};
+  OurSocket notify_socket_{};
+  UniqueFd removals_{};  ///< inotify, of the runtime directory
+  int runtime_watch_ = -1;
+  std::optional<std::uint64_t> oom_kills_{};  ///< of the whole machine, when it was last looked
+  bool notify_waits_ = false;                 ///< its next message, for the keeper's answer to a start
+  base::Duration sockets_pause_{};            ///< before they are looked at again
+  base::Instant sockets_bound_{};             ///< when one was bound again
+  UniqueFd syslog_{};                         ///< none: it is not for us to receive
   UniqueFd syslog_pipe_{};
   std::unique_ptr<logbook::UnitLog> syslog_log_{};  ///< of what nobody of ours has said
-  std::string syslog_path_{};
-  UniqueFd syslog_file_{};          ///< O_PATH: its number is not given to another file
+  SocketFile syslog_file_{};
   std::size_t syslog_written_ = 0;  ///< of the message that comes next
   core::RunKey syslog_goes_to_{};   ///< where that much of it was written to; none: to syslog_pipe_
   Verbs verbs_{*this};
@@ -301,7 +328,7 @@ class Manager : private InstanceView {
   std::string said_{};
   std::uint64_t unsaid_ = 0;  ///< lines that nobody took in time
   bool is_torn_ = false;      ///< of what was written, the last line is not whole
-  NameTable names_{};  ///< of units that others depend on
+  NameTable names_{};         ///< of units that others depend on
   std::vector<NewUnit> new_units_{};
   std::vector<core::UnitId> named_{};       ///< to be started by the first manager
   mutable std::deque<std::string> held_{};  ///< texts that statuses refer to, until the next round

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,20 +34,6 @@ constexpr std::size_t mounts_bytes_max = 1U << 20;
 constexpr ino_t first_pid_namespace =
     0xEFFFFFFC;  // PROC_PID_INIT_INO of <linux/proc_ns.h>, the same in every kernel since 3.8
 
-/// Whether somebody receives there.
-bool is_listened_to(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return false;
-  std::copy(path.begin(), path.end(), address.sun_path);
-  for (const int type : {SOCK_DGRAM, SOCK_STREAM}) {
-    const UniqueFd socket{sys::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-    if (socket && sys::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return true;
-    if (socket && errno == EAGAIN) return true;  // so many wait that no more may
-  }
-  return false;
-}
-
 /// In pieces that the kernel takes whole or not at all; `written` says how far it is. False: there is no room for the rest.
 bool write_whole(int pipe, std::string_view line, std::size_t& written) {
   const UniqueFd end{sys::open(("/proc/self/fd/" + std::to_string(pipe)).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)};
@@ -69,18 +54,6 @@ bool is_control_of(const Run& run, pid_t pid) {
 }  // namespace
 
 // ---- sd_notify(3)
-
-std::string Manager::notify_path() const { return options_.runtime_dir + "/notify"; }
-
-/// The socket outlives every manager in the keeper: what is sent while there is none waits in it.
-Result<void> Manager::open_notify(UniqueFd parked) {
-  if (!parked) {
-    PERDURE_TRY(parked, bind_message_socket(notify_path()));
-    park(notify_label, parked.get());
-  }
-  notify_ = std::move(parked);
-  return poller_.add(notify_.get(), loop::Interest::Read, token_of(TokenKind::Notify));
-}
 
 /// Whether the process may be one that the keeper has started and not told of yet: it was faster. Its message waits in the socket.
 bool Manager::is_being_started(const ReceivedMessage& message) {
@@ -105,7 +78,11 @@ void Manager::take_notifications() {
     const std::optional<ReceivedMessage> message = look_at_message(notify_.get(), room);
     if (!message) return;
     if (message->sender > 1 && !message->is_cut) {
-      if (is_being_started(*message)) return;
+      if (is_being_started(*message)) {
+        notify_waits_ = true;
+        static_cast<void>(poller_.modify(notify_.get(), loop::Interest::None, token_of(TokenKind::Notify)));
+        return;
+      }
       take_notification(*message);
       decide();
     }
@@ -113,6 +90,13 @@ void Manager::take_notifications() {
     drop_message(notify_.get(), *message);
   }
   // There may be more: the poller tells of it again.
+}
+
+/// The keeper has answered a start: it may have been the one that is waited for.
+void Manager::take_notifications_again() {
+  notify_waits_ = false;
+  static_cast<void>(poller_.modify(notify_.get(), loop::Interest::Read, token_of(TokenKind::Notify)));
+  take_notifications();
 }
 
 /// The unit whose present run a process belongs to.
@@ -227,8 +211,12 @@ void Manager::open_syslog(UniqueFd parked, UniqueFd file, UniqueFd pipe) {
     if (!bound) return;
     parked = *std::move(bound);
     park(syslog_label, parked.get());
-    file.reset(sys::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    if (file) park(syslog_file_label, file.get());
+    SocketFile fresh = SocketFile::at(path);
+    if (fresh.fd() >= 0) park(syslog_file_label, fresh.fd());
+    syslog_file_ = std::move(fresh);
+  } else {
+    // Somebody else may have put a socket of his own there meanwhile, as rsyslogd does.
+    syslog_file_ = SocketFile{path, std::move(file)};
   }
   if (!pipe) {
     int ends[2] = {-1, -1};
@@ -242,19 +230,9 @@ void Manager::open_syslog(UniqueFd parked, UniqueFd file, UniqueFd pipe) {
   syslog_ = std::move(parked);
   syslog_pipe_ = std::move(pipe);
   syslog_log_ = std::make_unique<logbook::UnitLog>(*logs_, syslog_unit);
-  syslog_path_ = path;
-  syslog_file_ = std::move(file);
   if (console_.is_on()) syslog_log_->tap([this](std::string_view bytes) { console_.take(syslog_unit, true, bytes); });
   static_cast<void>(poller_.add(syslog_.get(), loop::Interest::Read, token_of(TokenKind::Syslog)));
   take_syslog();
-}
-
-/// Somebody else may have put a socket of his own there meanwhile, as rsyslogd does.
-void Manager::remove_syslog_socket() const {
-  struct stat ours {};
-  struct stat there {};
-  if (!syslog_file_ || sys::fstat(syslog_file_.get(), &ours) != 0 || sys::lstat(syslog_path_.c_str(), &there) != 0) return;
-  if (ours.st_dev == there.st_dev && ours.st_ino == there.st_ino) sys::unlink(syslog_path_.c_str());
 }
 
 /// Each message goes the way of the service's own output, into the pipe of its run, and is taken away when it is there: whoever

@@ -21,8 +21,9 @@ enum class TokenKind : std::uint8_t {
   OldLeaves,    ///< timer: try again to remove leaves
   KeeperOwes,   ///< timer: the keeper has not answered an order
   Console,      ///< poller: its reader takes more
-  Notify,       ///< poller: a message for us
+  Notify,       ///< poller: a message for us; timer: the one that waited may be known now
   MainProcess,  ///< timer: look for a main process again
+  Sockets,      ///< poller: something was removed from the runtime directory; timer: look at our sockets there
   Syslog,       ///< poller: somebody said something with syslog(3); timer: the pipe it goes to may have room again
 };
 

@@ -116,6 +116,7 @@ void Manager::remark_on_process(const Run& run, UnitStatus& status) const {
                                   (place.empty() || place == "0" ? "" : ", " + place) +
                                   "): no signal ends it before that call returns"));
   }
+  if (is_dumping_core(run.pid)) status.remarks.emplace_back("its main process is writing a core dump, and ends with that");
   const SupervisedUnit* const unit = find(status.name);
   if (unit != nullptr && unit->spec != nullptr && asks_for_priorities_or_limits(unit->spec->service)) {
     for (std::string& line : not_in_effect(unit->spec->service, run.pid)) status.remarks.push_back(hold(std::move(line)));

@@ -264,6 +264,18 @@ std::string_view word_of(TrackingKind kind) noexcept {
   return "best effort";
 }
 
+bool is_dumping_core(pid_t pid) {
+  if (pid <= 1) return false;
+  const std::string status = read_at(AT_FDCWD, "/proc/" + std::to_string(pid) + "/status");
+  return line_after(status, "CoreDumping:\t") == "1";
+}
+
+std::optional<std::uint64_t> machine_oom_kills() {
+  const std::string counts = read_at(AT_FDCWD, "/proc/vmstat");
+  const auto count = line_after(counts, "oom_kill ");
+  return count ? base::parse_number<std::uint64_t>(*count) : std::nullopt;
+}
+
 std::string ProcessTracking::leaf_name(std::string_view unit, std::uint64_t run) {
   constexpr std::size_t name_max = 255 - 21;  // of a directory, without "#" and the longest number
   if (unit.size() <= name_max) return std::string{unit} + '#' + std::to_string(run);
@@ -339,6 +351,11 @@ bool ProcessTracking::use_directory(const std::string& base, const TrackingOptio
     errno = error;
     return false;
   }
+  // So that every leaf counts who is ended for want of memory. Whether there is the controller decides who gave us the directory.
+  const std::string controllers = read_at(directory_.get(), "cgroup.controllers");
+  const auto words = base::split(base::trim(controllers), ' ');
+  if (std::find(words.begin(), words.end(), "memory") != words.end())
+    write_at(directory_.get(), "cgroup.subtree_control", "+memory");
   shown_path_ = path_;
   if (const auto mount = find_cgroup2(); mount && path_.starts_with(mount->point))
     shown_path_ = path_.substr(mount->point.size());
@@ -585,6 +602,13 @@ bool ProcessTracking::was_used(std::string_view leaf) const {
   const std::string times = read_at(directory_.get(), std::string{leaf} + "/cpu.stat");
   const auto used = line_after(times, "usage_usec ");
   return used && *used != "0";
+}
+
+std::optional<std::uint64_t> ProcessTracking::oom_kills(std::string_view leaf) const {
+  if (kind_ != TrackingKind::CgroupV2) return std::nullopt;
+  const std::string events = read_at(directory_.get(), std::string{leaf} + "/memory.events");
+  const auto count = line_after(events, "oom_kill ");
+  return count ? base::parse_number<std::uint64_t>(*count) : std::nullopt;
 }
 
 std::size_t ProcessTracking::signal_all(const RunProcesses& run, int signal) const {

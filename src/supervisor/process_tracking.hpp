@@ -41,6 +41,12 @@ struct TrackingOptions {
   pid_t keeper = 0;
 };
 
+/// How many processes the kernel has ended for want of memory since the machine was started. Nothing before Linux 4.13.
+std::optional<std::uint64_t> machine_oom_kills();
+
+/// Whether the process is writing its core: it has been killed, and has not ended (Linux 4.15).
+bool is_dumping_core(pid_t pid);
+
 /// What names a run's processes.
 struct RunProcesses {
   std::string_view leaf{};  ///< leaf_name()
@@ -104,6 +110,9 @@ class ProcessTracking {
   [[nodiscard]] std::optional<std::string> leaf_of(pid_t pid, int pidfd = -1) const;
   /// Whether there was ever a process in the leaf. False also where nobody can tell (all but cgroup v2).
   [[nodiscard]] bool was_used(std::string_view leaf) const;
+  /// How many processes of the leaf the kernel has ended for want of memory. Nothing where nobody counts (only cgroup v2 with the
+  /// controller `memory`, Linux 4.13).
+  [[nodiscard]] std::optional<std::uint64_t> oom_kills(std::string_view leaf) const;
   /// Removes an empty leaf. False: it is not possible yet; try again later.
   bool remove(std::string_view leaf) const;
   /// Leaves of the instance that exist: after a recovery, to find those nobody wants any more.

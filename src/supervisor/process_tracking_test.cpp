@@ -14,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <filesystem>
 #include <iterator>
 #include <optional>
 #include <sstream>
@@ -258,6 +259,40 @@ TEST_F(CgroupTest, ALeafIsNamedAfterItsRun) {
 }
 
 // ---- best effort
+
+/// A directory that looks like a cgroup with the controllers that it is told.
+class FakeCgroupTest : public ::testing::Test {
+ protected:
+  ProcessTracking open(const std::string& controllers) {
+    const std::string instance = root / "t";
+    const std::string own = instance + "/supervisor." + std::to_string(::getpid());
+    std::filesystem::create_directories(own);
+    for (const std::string& file : {own + "/cgroup.procs", instance + "/cgroup.subtree_control"})
+      perdure::testing::write_file(file, "");
+    perdure::testing::write_file(instance + "/cgroup.controllers", controllers + "\n");
+    return ProcessTracking::open({.cgroup_root = root.path(), .instance = "t", .keeper = ::getpid()});
+  }
+  perdure::testing::TempDir root{};
+};
+
+TEST_F(FakeCgroupTest, ALeafCountsWhoWasEndedForWantOfMemory) {
+  ProcessTracking tracking = open("cpu memory pids");
+  ASSERT_EQ(tracking.kind(), TrackingKind::CgroupV2);
+  EXPECT_EQ(perdure::testing::read_file(root / "t/cgroup.subtree_control"), "+memory");
+  ASSERT_TRUE(tracking.prepare("web.service#1"));
+  EXPECT_EQ(tracking.oom_kills("web.service#1"), std::nullopt) << "nobody counts";
+  const std::string file = root / "t/web.service#1/memory.events";
+  perdure::testing::write_file(file, "low 0\nhigh 4\nmax 17\noom 3\noom_kill 2\noom_group_kill 0\n");
+  EXPECT_EQ(tracking.oom_kills("web.service#1"), 2U);
+  perdure::testing::write_file(file, "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n");
+  EXPECT_EQ(tracking.oom_kills("web.service#1"), 0U);
+  EXPECT_EQ(tracking.oom_kills("other.service#1"), std::nullopt);
+}
+
+TEST_F(FakeCgroupTest, WithoutTheControllerNothingIsAskedFor) {
+  const ProcessTracking tracking = open("cpu memory-of-old pids");
+  EXPECT_EQ(perdure::testing::read_file(root / "t/cgroup.subtree_control"), "");
+}
 
 class BestEffortTest : public TrackingTest {
  protected:

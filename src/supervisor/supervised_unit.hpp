@@ -70,6 +70,7 @@ struct Run : MainProcess {
   bool has_directories = false;  ///< RuntimeDirectory= and its relatives were made for it
   bool told_unheard = false;     ///< a message that NotifyAccess= does not include was said
   bool told_claim = false;       ///< a MAINPID= that is none of its processes was said
+  bool told_dump = false;        ///< that its stop waits for a core dump was said
   bool log_is_polled = false;    ///< the pipe is in the poller's set
   bool log_has_ended = false;    ///< nobody has it open for writing
   bool is_released = false;      ///< waits only for its last log bytes to be written

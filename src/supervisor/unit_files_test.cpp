@@ -201,7 +201,9 @@ TEST_F(UnitFilesTest, ADropInThatCannotBeReadKeepsTheUnitFromStarting) {
 TEST_F(UnitFilesTest, TooManyDropInsAreRefused) {
   write(lib + "/web.service");
   for (std::size_t i = 0; i <= drop_ins_max; ++i) write(etc + "/web.service.d/" + std::to_string(i) + ".conf", "");
-  EXPECT_EQ(find("web.service").state, LoadState::Error);
+  const FoundUnit found = find("web.service");
+  EXPECT_EQ(found.state, LoadState::Error);
+  EXPECT_THAT(texts(found.diagnostics), ElementsAre(HasSubstr("web.service.d: the unit has more than 256 drop-ins")));
 }
 
 TEST_F(UnitFilesTest, LinksInWantsAndRequiresCountAsDependencies) {

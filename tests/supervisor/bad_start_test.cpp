@@ -136,6 +136,27 @@ TEST_P(BadStart, AProgramThatIsBeingWrittenIsTriedAgainAndThenGivenUp) {
               "somebody still has it open for writing");
 }
 
+TEST_P(BadStart, NamesAndArgumentsThatAreTooLongForTheKernelAreTold) {
+  std::string deep = "/bin";
+  while (deep.size() <= 4096) deep += "/x";  // PATH_MAX, path_resolution(7)
+  const std::string name = "/bin/" + std::string(256, 'x');
+  const std::string large(50'000, 'a');  // three of them are more than one argument may have, execve(2)
+  const auto expect_refused = [this](const std::string& unit, const std::string& line, const std::string& why) {
+    SCOPED_TRACE(unit);
+    expect_failed_start(unit);
+    EXPECT_EQ(instance_.unit(unit).at("Result"), "exit-code");
+    EXPECT_EQ(instance_.unit(unit).at("ExecMainStatus"), 203);  // EXEC, systemd.exec(5)
+    expect_told(unit, line, why);
+  };
+  add("name.service", name);
+  expect_refused("name.service", "cannot execute " + name + ": File name too long (ENAMETOOLONG)", "");
+  add("deep.service", deep);
+  EXPECT_THAT(instance_.carry_out("start", {"deep.service"}), HasSubstr("is too long for a path; the unit does not start"));
+  add("large.service", "/bin/true ${A}${A}${A}", "Environment=A=" + large + "\n");
+  expect_refused("large.service", "cannot execute /bin/true: Argument list too long (E2BIG)",
+                 "the arguments and the environment are too large; one of them may be over 128 KiB");
+}
+
 TEST_P(BadStart, ACommandBesideTheServiceIsToldWithItsDirective) {
   add("early.service", "/bin/sleep 1000", "ExecStartPre=/bin/true\nExecStartPre=/no/such/check\n");
   EXPECT_EQ(instance_.carry_out("start", {"early.service"}), "failed");

@@ -1,8 +1,10 @@
 // A limit that is reached is said and costs nobody else anything; what was refused for want of resources is tried again.
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <set>
 #include <sstream>
@@ -142,6 +144,75 @@ TEST(Limits, AStartThatFailsForWantOfProcessesIsTriedAgainAndIsNoRestart) {
   EXPECT_EQ(instance.show("later.service").restarts, 0U);
   EXPECT_EQ(instance.stop(), perdure::ExitStatus::exited(0)) << instance.output();
   EXPECT_EQ(idler.truth->lives, 1U);
+}
+
+/// An instance in a namespace of processes that has no more than a few hundred numbers.
+class FewNumbers : public ::testing::Test {
+ protected:
+  static constexpr int pid_max = 400;
+  void SetUp() override {
+    utsname system{};
+    int major = 0, minor = 0;
+    ::uname(&system);
+    const bool is_known = std::sscanf(system.release, "%d.%d", &major, &minor) == 2;
+    // Before, the number is the whole machine's, and not for a test to change.
+    if (!is_known || major < 6 || (major == 6 && minor < 14))
+      GTEST_SKIP() << "Linux 6.14 is the first with pid_max per namespace";
+    if (::geteuid() != 0) GTEST_SKIP() << "only root can make a namespace of processes";
+    bystander = &instance.add("bystander.service", "idle");
+    instance.start();
+    ASSERT_TRUE(instance.wait_for(bystander->name, "running"));
+    pid = instance.show(bystander->name).main_pid;
+    ASSERT_LT(pid, pid_max);
+  }
+  void TearDown() override {
+    if (IsSkipped()) return;
+    EXPECT_EQ(instance.show(bystander->name).main_pid, pid);
+    EXPECT_EQ(bystander->truth->lives, 1U);
+    EXPECT_EQ(instance.stop(), perdure::ExitStatus::exited(0)) << instance.output();
+    EXPECT_EQ(instance.leftovers(), "");
+  }
+  Instance instance{
+      Owner::Ourselves,
+      Parent::Namespace,
+      {.under = {"/bin/sh", "-c", "echo " + std::to_string(pid_max) + " > /proc/sys/kernel/pid_max && exec \"$@\"", "sh"}}};
+  Service* bystander = nullptr;
+  std::int64_t pid = 0;
+};
+
+TEST_F(FewNumbers, WhoseNumberIsUsedAgainIsNotTakenForTheFormerOne) {
+  instance.add_unit("brief.service",
+                    "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/true\nRestart=always\n"
+                    "RestartSec=0\n");
+  instance.add_unit("forking.service", "[Service]\nType=forking\nExecStart=/bin/sh -c 'sleep 1000 &'\n");
+  ASSERT_EQ(instance.carry_out("start", {"brief.service"}), "done");
+  for (std::uint64_t round = 1; round <= 4; ++round) {
+    EXPECT_TRUE(eventually([&] { return instance.show("brief.service").restarts >= round * pid_max / 2; }))
+        << instance.show("brief.service").restarts;
+    EXPECT_EQ(instance.carry_out("restart", {"forking.service"}), "done")
+        << "its end is asked for among numbers that come again";
+    EXPECT_EQ(instance.show("forking.service").sub_state, "running");
+  }
+  EXPECT_EQ(instance.carry_out("stop", {"brief.service"}), "done");
+}
+
+TEST_F(FewNumbers, WithoutAFreeNumberAStartIsTriedAgainAndIsNoRestart) {
+  instance.add_unit("hog.service", "[Service]\nExecStart=/bin/sh -c '(while :; do sleep 1000 & done); exec sleep 1000'\n");
+  for (const char* name : {"first.service", "second.service"}) instance.add_unit(name, sleeper);
+  ASSERT_EQ(instance.carry_out("start", {"hog.service"}), "done");
+  ASSERT_TRUE(eventually([&] { return instance.log("hog.service").find("fork") != std::string::npos; }))
+      << instance.log("hog.service");
+  // The shell that could not go on has left one number.
+  for (const char* name : {"first.service", "second.service"})
+    instance.ask({{"verb", "start"}, {"units", {name}}, {"wait", false}});
+  EXPECT_TRUE(
+      instance.wait_for_output(".service: cannot start /bin/sleep: Resource temporarily unavailable (EAGAIN); tried again"))
+      << instance.output();
+  EXPECT_EQ(instance.carry_out("stop", {"hog.service"}), "done");
+  for (const char* name : {"first.service", "second.service"}) {
+    EXPECT_TRUE(instance.wait_for(name, "running")) << name;
+    EXPECT_EQ(instance.show(name).restarts, 0U);
+  }
 }
 
 }  // namespace

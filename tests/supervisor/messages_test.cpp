@@ -9,8 +9,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -23,6 +25,7 @@ namespace {
 
 using perdure::testing::eventually;
 using perdure::testing::has_ended;
+using perdure::testing::proc_status;
 using ::testing::HasSubstr;
 
 /// A program in the instance's directory that sends a message as $NOTIFY_SOCKET says.
@@ -32,6 +35,63 @@ s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.connect(os.environ['NOTIFY_SOCKET'])
 def notify(text): s.send(text.encode())
 )";
+
+/// Of ours, who is no service of the instance.
+ssize_t send_as_stranger(const std::string& path, const std::string& text, int sent_along = -1) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::copy(path.begin(), path.end(), address.sun_path);
+  const perdure::UniqueFd socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+  iovec part{const_cast<char*>(text.data()), text.size()};
+  msghdr message{};
+  message.msg_name = &address;
+  message.msg_namelen = sizeof address;
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof sent_along)]{};
+  if (sent_along >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof sent_along);
+    std::memcpy(CMSG_DATA(header), &sent_along, sizeof sent_along);
+  }
+  return ::sendmsg(socket.get(), &message, MSG_DONTWAIT);
+}
+
+/// How much of the processor's time another process takes, a window at a time.
+class Spent {
+ public:
+  explicit Spent(pid_t pid) : clock_(clock_of(pid)) {}
+  /// True: the last whole window is one in which it took less than a tenth.
+  bool is_little() {
+    constexpr std::chrono::milliseconds window{300};
+    const auto now = std::chrono::steady_clock::now();
+    if (now - since_ < window) return false;
+    const auto used = used_so_far();
+    const bool is_calm = (used - used_) * 10 < now - since_;
+    since_ = now;
+    used_ = used;
+    return is_calm;
+  }
+
+ private:
+  [[nodiscard]] std::chrono::nanoseconds used_so_far() const {
+    timespec time{};
+    ::clock_gettime(clock_, &time);
+    return std::chrono::seconds{time.tv_sec} + std::chrono::nanoseconds{time.tv_nsec};
+  }
+  static clockid_t clock_of(pid_t pid) {
+    clockid_t clock = CLOCK_REALTIME;
+    EXPECT_EQ(::clock_getcpuclockid(pid, &clock), 0);
+    return clock;
+  }
+  clockid_t clock_;
+  std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
+  std::chrono::nanoseconds used_ = used_so_far();
+};
 
 class Messages : public ::testing::Test {
  protected:
@@ -54,30 +114,8 @@ class Messages : public ::testing::Test {
     perdure::testing::write_file(path, std::string{send_in_python} + program);
     instance_.add_unit(unit, "[Service]\n" + settings + "ExecStart=/usr/bin/python3 " + path + "\n");
   }
-  /// Of ours, who is no service of the instance.
   ssize_t send_as_stranger(const std::string& text, int sent_along = -1) const {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    const std::string path = instance_.path("run/notify");
-    std::copy(path.begin(), path.end(), address.sun_path);
-    const perdure::UniqueFd socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-    iovec part{const_cast<char*>(text.data()), text.size()};
-    msghdr message{};
-    message.msg_name = &address;
-    message.msg_namelen = sizeof address;
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof sent_along)]{};
-    if (sent_along >= 0) {
-      message.msg_control = control;
-      message.msg_controllen = sizeof control;
-      cmsghdr* const header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(sizeof sent_along);
-      std::memcpy(CMSG_DATA(header), &sent_along, sizeof sent_along);
-    }
-    return ::sendmsg(socket.get(), &message, MSG_DONTWAIT);
+    return supervisor_test::send_as_stranger(instance_.path("run/notify"), text, sent_along);
   }
   Instance instance_{Owner::Ourselves, Parent::Test};
 };
@@ -122,6 +160,26 @@ TEST_F(Messages, APidFileThatNamesSomebodyElseIsRefusedWithItsReason) {
               HasSubstr(file + " names process " + std::to_string(victim) + ", which is none of the service's"));
   EXPECT_FALSE(has_ended(static_cast<pid_t>(victim)));
   EXPECT_EQ(instance_.show("bystander.service").sub_state, "running");
+}
+
+// Without cgroups whoever is not known yet may be the one that is being started.
+TEST(MessagesWithoutCgroups, WhileTheAnswerToAStartIsOwedNothingSpins) {
+  Instance instance{Owner::Ourselves, Parent::Test, best_effort()};
+  Service& idler = instance.add("idler.service", "idle");
+  instance.add_unit("later.service", "[Service]\nExecStart=/bin/sleep 1000\n");
+  instance.start();
+  ASSERT_TRUE(instance.wait_for(idler.name, "running"));
+  const pid_t keeper = instance.keeper();
+  const auto manager = static_cast<pid_t>(instance.number("ManagerPID"));
+  ASSERT_TRUE(signal_descendant(keeper, SIGSTOP));
+  ASSERT_TRUE(eventually([&] { return proc_status(keeper, "State").starts_with("T"); }));
+  instance.ask({{"verb", "start"}, {"units", {"later.service"}}, {"wait", false}});
+  ASSERT_GT(send_as_stranger(instance.path("run/notify"), "READY=1"), 0);
+  EXPECT_TRUE(eventually([spent = Spent{manager}]() mutable { return spent.is_little(); })) << "it waits for the keeper";
+  ASSERT_TRUE(signal_descendant(keeper, SIGCONT));
+  EXPECT_TRUE(instance.wait_for("later.service", "running"));
+  EXPECT_EQ(instance.stop(), perdure::ExitStatus::exited(0)) << instance.output();
+  EXPECT_EQ(instance.leftovers(), "");
 }
 
 // Whoever closes the last descriptor of such a socket waits for as long as its owner has chosen.
