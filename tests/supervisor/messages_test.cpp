@@ -200,8 +200,12 @@ TEST_F(Messages, WhatIsSentAlongCannotHoldUpTheInstance) {
   ASSERT_EQ(::setsockopt(lingering.get(), SOL_SOCKET, SO_LINGER, &long_time, sizeof long_time), 0);
   const std::string block(64 * 1024, 'x');
   while (::send(lingering.get(), block.data(), block.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) continue;
+  // Held up until then: whoever closes the last one waits, and that is not to be this test.
+  ASSERT_TRUE(signal_descendant(static_cast<pid_t>(manager), SIGSTOP));
+  ASSERT_TRUE(eventually([&] { return proc_status(static_cast<pid_t>(manager), "State").starts_with("T"); }));
   ASSERT_GT(send_as_stranger("READY=1", lingering.get()), 0);
   lingering.reset();  // in the instance's notify socket is the last one
+  ASSERT_TRUE(signal_descendant(static_cast<pid_t>(manager), SIGCONT));
   add_python("after.service", "notify('READY=1')\nimport time\ntime.sleep(1000)\n", "Type=notify\n");
   EXPECT_EQ(instance_.carry_out("start", {"after.service"}), "done");
   EXPECT_EQ(instance_.number("ManagerPID"), manager) << instance_.output();
