@@ -17,7 +17,6 @@
 
 #include <fmt/format.h>
 
-#include "base/buffer.hpp"
 #include "base/hash.hpp"
 #include "base/text.hpp"
 #include "core/service_machine.hpp"
@@ -25,7 +24,6 @@
 #include "os/file.hpp"
 #include "os/system.hpp"
 #include "supervisor/failure_text.hpp"
-#include "supervisor/in_effect.hpp"
 #include "supervisor/manager.hpp"
 #include "supervisor/manager_tokens.hpp"
 #include "supervisor/name_service.hpp"
