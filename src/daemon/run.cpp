@@ -121,7 +121,9 @@ int load_configuration(const Options& options, const CommandLine& line, const Pl
   const auto faults = daemon::load_first(*options.config.get(), places, line);
   for (const std::string& fault : faults) complain(options.name, 0, fault);
   if (faults.empty()) return 0;
-  complain(options.name, 0, "the configuration was refused; nothing was started");
+  complain(options.name, 0,
+           line.verb == "restart" ? "the configuration was refused; nothing was stopped, nothing was started"
+                                  : "the configuration was refused; nothing was started");
   return options.exit_codes.configuration;
 }
 
@@ -158,7 +160,9 @@ int look(Options& options, const CommandLine& line, Places& places) {
   } else {
     code = daemon::run_verb(options, line, places);
   }
-  if (!fault.empty() && (code != exit_ok || line.task == Task::PrintUnit))
+  // An instance that answered was found all the same.
+  const bool was_found = line.task == Task::Verb && (code == verb_ok || code == verb_failed);
+  if (!fault.empty() && !was_found)
     complain(options.name, 0, "the configuration was left out of this, for it was refused: " + fault);
   return code;
 }
@@ -251,9 +255,10 @@ int run_erased(int argc, char** argv, const Options& given, Callback<int(Context
   auto signals = Signals::install();
   PERDURE_ASSERT(is_valid_name(options.name), "Options::name is a word of lower-case letters, digits, - and _");
   const std::string name = options.name;
-  if (!standard_descriptors) return complain(name, exit_system, standard_descriptors.error().message());
+  if (!standard_descriptors)
+    return complain(name, exit_system, standard_descriptors.error().message() + "; nothing was started");
   standard_descriptors->keep();
-  if (!signals) return complain(name, exit_system, signals.error().message());
+  if (!signals) return complain(name, exit_system, signals.error().message() + "; nothing was started");
   if (const auto refusal = other_threads()) return complain(name, exit_failed, *refusal);
 
   // 1: the command line.
@@ -261,7 +266,10 @@ int run_erased(int argc, char** argv, const Options& given, Callback<int(Context
   for (int i = 1; i < argc; ++i) words.emplace_back(argv[i]);
   const auto fields = options.config.get() != nullptr ? options.config.get()->fields() : std::vector<FieldEntry>{};
   auto parsed = daemon::parse_command_line(words, options, fields);
-  if (!parsed) return complain(name, exit_usage, parsed.error().message() + fmt::format(". See \"{} --help\"", name));
+  if (!parsed) {
+    const std::string& why = parsed.error().message();
+    return complain(name, exit_usage, fmt::format("{}{} See \"{} --help\"", why, why.ends_with('?') ? "" : ".", name));
+  }
   CommandLine& line = *parsed;
   if (line.task == Task::Help) return fmt::print("{}", line.help), exit_ok;
   if (line.task == Task::Version) return print_version(options);
