@@ -237,6 +237,7 @@ void Daemon::take_due(base::Instant now) {
     switch (static_cast<Timer>(token)) {
       case Timer::Start: step(Event::StartDeadlinePassed); break;
       case Timer::Stop: step(Event::StopDeadlinePassed); break;
+      case Timer::ExtendStop: extend_stop(now); break;
       case Timer::Watchdog:
         if (!stuck_ || !heartbeat_) tell_init(notify_.ping_watchdog());
         arm(Timer::Watchdog, now + std::max<std::chrono::nanoseconds>(*notify_.watchdog() / 2, watchdog_interval_min));
@@ -289,7 +290,10 @@ void Daemon::perform(Action action) {
       announce([this] { return notify_.send("READY=1\nSTATUS=serving"); });
       report_.ready();
       break;
-    case Action::AnnounceStopping: announce([this] { return notify_.send("STOPPING=1\nSTATUS=stopping"); }); break;
+    case Action::AnnounceStopping:
+      announce([this] { return notify_.send("STOPPING=1\nSTATUS=stopping"); });
+      extend_stop(os::monotonic_now());
+      break;
     case Action::TellBodyToStop: tell_body_to_stop(); break;
     case Action::ArmStopDeadline: arm(Timer::Stop, os::monotonic_now() + options_.stop_within); break;
     case Action::FailStart:
@@ -336,6 +340,14 @@ void Daemon::tell_init(const Result<void>& sent) {
   // The init may be gone or slow; the daemon goes on, and says so once.
   if (!sent && !std::exchange(init_failed_, true)) log_.warning("{}; going on without", sent.error().message());
   if (sent) init_failed_ = false;
+}
+
+// A body that still beats is at work, and whoever waits for its end should not lose patience before stop_within does. Without a
+// heartbeat nobody knows, and nothing is claimed.
+void Daemon::extend_stop(base::Instant now) {
+  if (!notify_.is_enabled() || !heartbeat_ || heartbeat_->is_late(now)) return;
+  tell_init(notify_.extend_timeout(std::chrono::ceil<std::chrono::microseconds>(heartbeat_->deadline())));
+  arm(Timer::ExtendStop, now + heartbeat_->deadline() / 2);
 }
 
 void Daemon::post_task(std::function<void()> task) {

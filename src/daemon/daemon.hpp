@@ -121,7 +121,17 @@ class Daemon {
     bool said_ready = false;
     std::vector<pollfd> poll_set{};
   };
-  enum class Timer : std::uint64_t { Start, Stop, Watchdog, Announce, Heartbeat, HealthFile, Resources, Commands };
+  enum class Timer : std::uint64_t {
+    Start,
+    Stop,
+    ExtendStop,
+    Watchdog,
+    Announce,
+    Heartbeat,
+    HealthFile,
+    Resources,
+    Commands
+  };
 
   void control_loop();
   void take_signals(const daemon::Arrived& arrived);
@@ -151,6 +161,7 @@ class Daemon {
   /// Tells the init of a new state: now, or once its full queue has room.
   void announce(std::function<Result<void>()> send);
   void make_announcements();
+  void extend_stop(base::Instant now);
   void tell_init(const Result<void>& sent);
   void post_task(std::function<void()> task);
 

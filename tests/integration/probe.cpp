@@ -98,6 +98,12 @@ int serve(perdure::Context& ctx, const Settings& settings) {
     ctx.log().info("back from the past");
     return ctx.wait_until(Clock::time_point::max()) ? 9 : 0;
   }
+  if (act == "stop-slowly") {
+    while (ctx.wait(1h)) {
+    }
+    while (::access("finish", F_OK) != 0) ctx.beat();
+    return 0;
+  }
   if (act == "self-stop") {
     ctx.request_stop();
     while (ctx.wait(10s)) {
