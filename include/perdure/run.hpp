@@ -124,7 +124,7 @@ struct Options {
 
   /// Sets the options that follow from the settings. Runs once, when these are loaded: before a start, and before a client verb
   /// or --print-unit, which look where the daemon is. So it sets options and does nothing else; what may be wrong with a
-  /// setting is for validate(). Not on a reload, and not for `name`, `verbs`, `commands`, `config` and `config_file`, which are known before.
+  /// setting is for validate(). Not on a reload, and not for what is used before: name, verbs, commands, config, config_file.
   Callback<void(Options&)> configure{};
   /// First process, when it is going to start (not for verbs, --help, …): after configure, before the lock. For what a start
   /// prepares or prints; an Error refuses it with the exit code for the configuration. Paths that it sets are unknown to verbs.

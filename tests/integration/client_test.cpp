@@ -135,5 +135,25 @@ TEST_F(Daemon, HelpVersionAndTheUnitFileArePrinted) {
   EXPECT_TRUE(run({"--check-config"}).status.success());
 }
 
+TEST_F(Daemon, ThePrintedUnitIsOneThatSystemdTakes) {
+  const std::string unit = dir / "probe.service";
+  const auto verify = [&](const std::string& text) {
+    write_file(unit, text);
+    return perdure::testing::run({"/usr/bin/systemd-analyze", "verify", "--man=no", unit}, options);
+  };
+  const std::string good = "[Service]\nExecStart=/bin/true\n";
+  if (!verify(good).status.success()) GTEST_SKIP() << "systemd-analyze is not installed, or cannot verify here";
+  ASSERT_THAT(verify(good + "Typo=yes\n").output, HasSubstr("Typo")) << "it says nothing about anything";
+
+  for (std::vector<std::string> words :
+       {std::vector<std::string>{}, {"--pid-file", dir / "with blank.pid"}, {"--health-file", dir / "100%$x"}}) {
+    words.insert(words.begin(), "--print-unit");
+    const Finished printed = run(words);
+    const Finished verified = verify(printed.output);
+    EXPECT_TRUE(verified.status.success()) << verified.output;
+    EXPECT_THAT(verified.output, Not(HasSubstr("probe.service"))) << printed.output;
+  }
+}
+
 }  // namespace
 }  // namespace probe

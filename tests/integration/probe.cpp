@@ -128,6 +128,8 @@ int serve(perdure::Context& ctx, const Settings& settings) {
       });
     while (ctx.wait(1h)) {
     }
+    for (std::jthread& thread : many)
+      thread.request_stop();  // all at once: the destructors would wait for one after another
     return 0;
   }
   while (ctx.wait(1h)) {
@@ -161,6 +163,10 @@ int main(int argc, char** argv) {
       .commands = {{.name = "number",
                     .help = "show the number",
                     .answer = [&](const perdure::Request&) { return perdure::Reply::text(std::to_string(config->number)); }},
+                   {.name = "generation",
+                    .help = "how many configurations were taken",
+                    .answer =
+                        [&](const perdure::Request&) { return perdure::Reply::text(std::to_string(config.generation())); }},
                    {.name = "boom",
                     .help = "throw",
                     .answer = [](const perdure::Request&) -> perdure::Reply { throw std::runtime_error{"boom"}; }},

@@ -96,7 +96,7 @@ TEST_F(Daemon, WaitUntilTakesEveryInstantThereIs) {
 }
 
 TEST_F(Daemon, AProcessOfManyThreadsStopsEveryTime) {
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 100; ++round) {
     Process daemon = foreground({"--do=threads"});
     ASSERT_TRUE(daemon.wait_for_output("serving"));
     daemon.signal(SIGTERM);
