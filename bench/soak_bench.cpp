@@ -47,7 +47,8 @@ int run_daemon(const bench::Line& line, const bench::Directory& directory) {
       .pid_file = directory / "soak.pid",
       .control = directory / "soak.sock",
       .log = {.path = directory / "soak.log", .max_bytes = 65'536},
-      .on_reload = [&line](const std::string& refused) { line.send(refused.empty() ? Said::Reloaded : Said::Refused); },
+      .on_reload =
+          [&line](const perdure::Reloaded& reload) { line.send(reload.refused.empty() ? Said::Reloaded : Said::Refused); },
       .on_user_signal = [&line] { line.send(Said::Signal); }};
   return perdure::run(1, argv, options, [&line](perdure::Context& ctx) {
     ctx.ready();

@@ -13,7 +13,7 @@ struct Settings {
 };
 
 void describe(perdure::Fields& f, Settings& s) {
-  f("health_file", s.health_file).flag("--health-file");
+  f("health_file", s.health_file).flag("--health-file").restart_only();
   f("hang_at", s.hang_at).flag("--hang-at");
 }
 
@@ -23,10 +23,7 @@ int main(int argc, char** argv) {
       .name = "watchdog",
       .config = config,
       .resources = {.limits = {.rss_max = 256 << 20, .open_fds_max = 200}, .every = 60s},
-      .before_start = [&](perdure::Options& o) -> perdure::Result<void> {
-        o.health_file = {.path = config->health_file, .every = 100ms};
-        return {};
-      },
+      .configure = [&](perdure::Options& o) { o.health_file = {.path = config->health_file, .every = 100ms}; },
       .heartbeat = 500ms,
   };
   return perdure::run(argc, argv, options, [&](perdure::Context& ctx) {

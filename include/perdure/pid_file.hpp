@@ -5,7 +5,8 @@
 // partial number; nothing is ever truncated. A file left by a crash, an empty one or garbage never blocks a start.
 // Deliberately left out: kill(pid, 0) as a lock, O_EXCL, fcntl record locks (any close in the process drops them).
 // Thread safety: as a plain value. Fork: a child inherits the lock; it stays held until every process that inherited it has
-// closed it, and only the process that called acquire() or write() last removes the file. Signal safety: none.
+// closed it, and only the process that called acquire(), adopt() or write() last
+// removes the file. Signal safety: none.
 //
 //     auto lock = perdure::PidFile::acquire("/run/thermod.pid");       // before detaching, so that a refusal is seen
 //     if (!lock) { fmt::print(stderr, "{}\n", lock.error().message()); return lock.error().exit_code(); }
@@ -67,6 +68,8 @@ class PERDURE_EXPORT PidFile {
   /// Publishes the calling process's pid ("812\n", mode 0644) and makes it the file's owner.
   /// On failure: the old content and the lock stay. Refused where somebody removed or replaced the locked file (ESTALE).
   Result<void> write();
+  /// Makes the calling process, which has the lock through fork(2), the file's owner before it can write() its pid.
+  void adopt() noexcept;
   /// Unlinks the file under the lock, then unlocks; where the directory refuses, the file stays, unlocked.
   /// A process that is not the owner only closes its copy.
   void remove() noexcept;

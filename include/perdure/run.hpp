@@ -55,7 +55,7 @@ enum class Verbs : std::uint8_t { On, Off };
 
 /// A verb of your own, for the control socket and as a client verb on the command line.
 struct ControlCommand {
-  std::string name{};    ///< [a-z][a-z0-9-]*
+  std::string name{};  ///< [a-z][a-z0-9-]*
   std::string help{};
   /// Runs on the callback thread; one at a time with hooks. Exceptions become an error reply.
   Callback<Reply(const Request&)> answer{};
@@ -75,6 +75,12 @@ struct HealthFileOptions {
   std::string path{};
   /// Written at start and then this often while the body makes progress.
   std::chrono::milliseconds every{1000};
+};
+
+/// How a reload ended.
+struct Reloaded {
+  std::string refused{};   ///< why; "": it was committed
+  bool by_signal = false;  ///< SIGHUP was among what asked for it; else only the control socket
 };
 
 /// Exit codes of the process, for programs that must keep the numbers of an older one. See exit_code.hpp.
@@ -116,8 +122,12 @@ struct Options {
   HealthFileOptions health_file{};
   ResourceWatchOptions resources{};
 
-  /// First process, when it is going to start (not for verbs, --help, …): after the settings are loaded, before the lock. May
-  /// change what stands in the options by the settings; an Error refuses the start with the exit code for the configuration.
+  /// Sets the options that follow from the settings. Runs once, when these are loaded: before a start, and before a client verb
+  /// or --print-unit, which look where the daemon is. So it sets options and does nothing else; what may be wrong with a
+  /// setting is for validate(). Not on a reload, and not for what is used before: name, verbs, commands, config, config_file.
+  Callback<void(Options&)> configure{};
+  /// First process, when it is going to start (not for verbs, --help, …): after configure, before the lock. For what a start
+  /// prepares or prints; an Error refuses it with the exit code for the configuration. Paths that it sets are unknown to verbs.
   Callback<Result<void>(Options&)> before_start{};
 
   mode_t umask = 027;
@@ -131,8 +141,8 @@ struct Options {
   /// The body must wait or beat this often, or it counts as stuck. 0: WatchdogSec= of the init, if any.
   std::chrono::milliseconds heartbeat{0};
 
-  /// Callback thread, after a reload was committed or refused ("" or why). Also runs without `config`.
-  Callback<void(const std::string& refused)> on_reload{};
+  /// Callback thread, after a reload was committed or refused. Also runs without `config`.
+  Callback<void(const Reloaded&)> on_reload{};
   /// Callback thread, on SIGUSR2.
   Callback<void()> on_user_signal{};
   /// Main thread, after the body has returned, in reverse order; each once.
@@ -157,7 +167,7 @@ class PERDURE_EXPORT Context {
 
   /// Waits; false as soon as a stop is asked for. The first wait says that the body is ready. Not positive: only looks.
   bool wait(std::chrono::nanoseconds duration);
-  /// Waits until the instant of the monotonic clock.
+  /// Waits until the instant of the monotonic clock; one in the past only looks.
   bool wait_until(std::chrono::steady_clock::time_point instant);
   /// poll(2) on `fds` and the stop at once. Returns the number of descriptors with events (0 after `duration`), or -1 once
   /// stopping. A negative duration waits without limit.
@@ -199,19 +209,22 @@ template <class Body>
 int run(int argc, char** argv, const Options& options, Body&& body) {
   constexpr bool with_context = std::is_invocable_v<Body&, Context&>;
   constexpr bool with_token = std::is_invocable_v<Body&, std::stop_token>;
-  static_assert(with_context || with_token,
-                "the body of perdure::run must be callable with perdure::Context& or std::stop_token and return void or int");
+  static_assert(
+      with_context || with_token,
+      "the body of perdure::run must be callable with perdure::Context& or std::stop_token and return void or int");
   auto call = [&body](Context& context) -> int {
     if constexpr (with_context) {
       using R = std::invoke_result_t<Body&, Context&>;
-      static_assert(std::is_void_v<R> || std::same_as<R, int>,
-                    "the body of perdure::run must be callable with perdure::Context& or std::stop_token and return void or int");
+      static_assert(
+          std::is_void_v<R> || std::same_as<R, int>,
+          "the body of perdure::run must be callable with perdure::Context& or std::stop_token and return void or int");
       if constexpr (std::is_void_v<R>) return body(context), 0;
       else return body(context);
     } else if constexpr (with_token) {
       using R = std::invoke_result_t<Body&, std::stop_token>;
-      static_assert(std::is_void_v<R> || std::same_as<R, int>,
-                    "the body of perdure::run must be callable with perdure::Context& or std::stop_token and return void or int");
+      static_assert(
+          std::is_void_v<R> || std::same_as<R, int>,
+          "the body of perdure::run must be callable with perdure::Context& or std::stop_token and return void or int");
       if constexpr (std::is_void_v<R>) return body(context.stop_token()), 0;
       else return body(context.stop_token());
     } else {

@@ -200,8 +200,10 @@ auto DaemonGuard::realDaemon(int argc, char** argv, const Callback& mainCb) -> i
 
   hold_signals();
   if (lock) {
+    lock->adopt();
     if (auto written = lock->write(); !written) {
-      report->failed(perdure::exit_cannot_create, written.error().message());
+      lock->remove();
+      report->failed(perdure::exit_cannot_create, written.error().message() + "; nothing was started");
       ::_exit(perdure::exit_cannot_create);
     }
   }

@@ -56,6 +56,15 @@ std::vector<std::string> load_first(detail::ConfigBase& config, const Places& pl
   return faults;
 }
 
+std::string load_what_is_good(detail::ConfigBase& config, const Places& places, const CommandLine& line) {
+  const auto faults = load_first(config, places, line);
+  if (faults.empty()) return {};
+  Places without_file{places};
+  without_file.config_file.clear();
+  (void)load_first(config, without_file, line);  // where these are wrong too, the defaults stay
+  return faults.front();
+}
+
 ReloadOutcome reload(detail::ConfigBase& config, const Places& places, const CommandLine& line) {
   // User code runs in here (describe, validate, hooks): whatever it throws is a refusal.
   try {

@@ -27,6 +27,9 @@ Result<detail::SettingSources> read_sources(const detail::ConfigBase& config, co
 /// The first load: diagnostics as lines, at most as many as there are faults. Empty: `config` is in force.
 std::vector<std::string> load_first(detail::ConfigBase& config, const Places& places, const CommandLine& line);
 
+/// For who only looks for an instance: as load_first(), but a file that is refused is left out. "", or what is wrong with it.
+std::string load_what_is_good(detail::ConfigBase& config, const Places& places, const CommandLine& line);
+
 /// Load, check, ask the hooks, then commit; or change nothing.
 ReloadOutcome reload(detail::ConfigBase& config, const Places& places, const CommandLine& line);
 

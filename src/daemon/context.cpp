@@ -37,7 +37,11 @@ bool Context::wait(std::chrono::nanoseconds duration) {
   return wait_fds({}, std::max(duration, std::chrono::nanoseconds{0})) >= 0;
 }
 
-bool Context::wait_until(std::chrono::steady_clock::time_point instant) { return wait(instant - os::monotonic_now()); }
+bool Context::wait_until(std::chrono::steady_clock::time_point instant) {
+  // What lies behind us is not subtracted: time_point::min() less the time of now would come out as the far future.
+  const base::Instant now = os::monotonic_now();
+  return wait(instant > now ? instant - now : std::chrono::nanoseconds{0});
+}
 
 int Context::wait_fds(std::span<pollfd> fds, std::chrono::nanoseconds duration) {
   ready();

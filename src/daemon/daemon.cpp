@@ -56,6 +56,8 @@ Result<void> Daemon::open_log() {
   options.path = places_.log_file;
   if (!options.path.empty()) options.target = LogTarget::File;
   options.level = log_.level();
+  struct stat status {};
+  made_log_file_ = !options.path.empty() && os::sys::lstat(options.path.c_str(), &status) != 0 && errno == ENOENT;
   return log_.open(options);
 }
 
@@ -203,7 +205,10 @@ void Daemon::take_signals(const daemon::Arrived& arrived) {
     step(Event::StopRequested);
     if (was_asked || stops > 1) step(Event::StopInsisted);
   }
-  if (arrived.hup) step(Event::ReloadRequested);
+  if (arrived.hup) {
+    next_reload_by_signal_ = true;
+    step(Event::ReloadRequested);
+  }
   if (arrived.usr1) {
     if (auto rotated = log_.rotate(); !rotated) log_.error("{}; logging goes on as before", rotated.error().message());
   }
@@ -232,6 +237,7 @@ void Daemon::take_due(base::Instant now) {
     switch (static_cast<Timer>(token)) {
       case Timer::Start: step(Event::StartDeadlinePassed); break;
       case Timer::Stop: step(Event::StopDeadlinePassed); break;
+      case Timer::ExtendStop: extend_stop(now); break;
       case Timer::Watchdog:
         if (!stuck_ || !heartbeat_) tell_init(notify_.ping_watchdog());
         arm(Timer::Watchdog, now + std::max<std::chrono::nanoseconds>(*notify_.watchdog() / 2, watchdog_interval_min));
@@ -284,7 +290,10 @@ void Daemon::perform(Action action) {
       announce([this] { return notify_.send("READY=1\nSTATUS=serving"); });
       report_.ready();
       break;
-    case Action::AnnounceStopping: announce([this] { return notify_.send("STOPPING=1\nSTATUS=stopping"); }); break;
+    case Action::AnnounceStopping:
+      announce([this] { return notify_.send("STOPPING=1\nSTATUS=stopping"); });
+      extend_stop(os::monotonic_now());
+      break;
     case Action::TellBodyToStop: tell_body_to_stop(); break;
     case Action::ArmStopDeadline: arm(Timer::Stop, os::monotonic_now() + options_.stop_within); break;
     case Action::FailStart:
@@ -333,6 +342,14 @@ void Daemon::tell_init(const Result<void>& sent) {
   if (sent) init_failed_ = false;
 }
 
+// A body that still beats is at work, and whoever waits for its end should not lose patience before stop_within does. Without a
+// heartbeat nobody knows, and nothing is claimed.
+void Daemon::extend_stop(base::Instant now) {
+  if (!notify_.is_enabled() || !heartbeat_ || heartbeat_->is_late(now)) return;
+  tell_init(notify_.extend_timeout(std::chrono::ceil<std::chrono::microseconds>(heartbeat_->deadline())));
+  arm(Timer::ExtendStop, now + heartbeat_->deadline() / 2);
+}
+
 void Daemon::post_task(std::function<void()> task) {
   callbacks_.post([this, task = std::move(task)] {
     try {
@@ -349,12 +366,12 @@ void Daemon::post_task(std::function<void()> task) {
 
 void Daemon::start_reload() {
   reload_waiters_ = std::exchange(next_reload_waiters_, {});
-  callbacks_.post([this] {
+  callbacks_.post([this, by_signal = std::exchange(next_reload_by_signal_, false)] {
     daemon::ReloadOutcome outcome;
     if (ConfigBase* config = options_.config.get()) outcome = daemon::reload(*config, places_, line_);
     if (options_.on_reload) {
       try {
-        options_.on_reload(outcome.refused);
+        options_.on_reload({.refused = outcome.refused, .by_signal = by_signal});
       } catch (const std::exception& error) {
         log_.error("on_reload threw: {}", error.what());
       } catch (...) {
@@ -566,6 +583,14 @@ void Daemon::force_end() {
   report_.failed(
       code, start_failure_.empty() ? late + " did not end in time" : start_failure_ + "; " + late + " was ended by force");
   ::_exit(code);
+}
+
+void Daemon::withdraw() noexcept {
+  struct stat status {};
+  const char* log_file = places_.log_file.c_str();
+  if (made_log_file_ && os::sys::lstat(log_file, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0)
+    os::sys::unlink(log_file);
+  release_places();
 }
 
 void Daemon::release_places() noexcept {

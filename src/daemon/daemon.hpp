@@ -52,7 +52,11 @@ class Daemon {
   Daemon& operator=(const Daemon&) = delete;
 
   // ── The start sequence's steps, while there is one thread ──
-  void hold(PidFile lock) { lock_.emplace(std::move(lock)); }
+  /// `lock` may have been taken by the process that detached us: from here on it is ours to give up.
+  void hold(PidFile lock) {
+    lock_.emplace(std::move(lock));
+    lock_->adopt();
+  }
   void report_to(StartReport report) { report_ = std::move(report); }
   [[nodiscard]] StartReport& report() noexcept { return report_; }
   void use(ListenFds sockets) { listen_fds_ = std::move(sockets); }
@@ -62,6 +66,8 @@ class Daemon {
   Result<void> prepare_stop_event();
   [[nodiscard]] PidFile& lock() { return *lock_; }
 
+  /// After a step that failed: gives up what the steps before it made, a log file that is new and still empty too.
+  void withdraw() noexcept;
   /// Gives up the control socket, the health file and the lock, once. For the control thread, or when there is none.
   void release_places() noexcept;
 
@@ -115,7 +121,17 @@ class Daemon {
     bool said_ready = false;
     std::vector<pollfd> poll_set{};
   };
-  enum class Timer : std::uint64_t { Start, Stop, Watchdog, Announce, Heartbeat, HealthFile, Resources, Commands };
+  enum class Timer : std::uint64_t {
+    Start,
+    Stop,
+    ExtendStop,
+    Watchdog,
+    Announce,
+    Heartbeat,
+    HealthFile,
+    Resources,
+    Commands
+  };
 
   void control_loop();
   void take_signals(const daemon::Arrived& arrived);
@@ -145,6 +161,7 @@ class Daemon {
   /// Tells the init of a new state: now, or once its full queue has room.
   void announce(std::function<Result<void>()> send);
   void make_announcements();
+  void extend_stop(base::Instant now);
   void tell_init(const Result<void>& sent);
   void post_task(std::function<void()> task);
 
@@ -164,6 +181,7 @@ class Daemon {
   const daemon::Places places_;
   daemon::Signals signals_;
   Log log_;
+  bool made_log_file_ = false;
   std::optional<PidFile> lock_;
   StartReport report_;
   ListenFds listen_fds_;
@@ -191,6 +209,7 @@ class Daemon {
   std::optional<ControlServer> server_;
   std::map<std::uint64_t, Pending> pending_;
   std::vector<std::uint64_t> reload_waiters_, next_reload_waiters_;
+  bool next_reload_by_signal_ = false;
   daemon::ReloadOutcome last_reload_;
   std::uint64_t reloads_ = 0, reloads_refused_ = 0;
   std::optional<ResourceWatch> resource_watch_;

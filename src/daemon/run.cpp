@@ -81,9 +81,10 @@ std::optional<std::string> other_threads() {
       threads.size() - 1, threads.size() == 2 ? "" : "s", names);
 }
 
-/// Where the first process's outcome goes: its terminal, or over the pipe of a detached start.
-int fail(const std::string& name, Daemon& daemon, int code, const std::string& why) {
-  daemon.release_places();  // before anybody hears of it, and starts the next
+/// Where the outcome of steps 6 to 8 goes: the terminal, or over the pipe of a detached start.
+int fail(const std::string& name, Daemon& daemon, int code, const Error& error) {
+  daemon.withdraw();  // before anybody hears of it, and starts the next
+  const std::string why = error.message() + "; nothing was started";
   if (daemon.report().is_pending()) {
     daemon.report().failed(code, why);
   } else {
@@ -120,8 +121,27 @@ int load_configuration(const Options& options, const CommandLine& line, const Pl
   const auto faults = daemon::load_first(*options.config.get(), places, line);
   for (const std::string& fault : faults) complain(options.name, 0, fault);
   if (faults.empty()) return 0;
-  complain(options.name, 0, "the configuration was refused; nothing was started");
+  complain(options.name, 0,
+           line.verb == "restart" ? "the configuration was refused; nothing was stopped, nothing was started"
+                                  : "the configuration was refused; nothing was started");
   return options.exit_codes.configuration;
+}
+
+/// For what only looks at an instance, or at where it would be. A configuration that is refused hinders nobody from asking or
+/// stopping the daemon that runs with the one before.
+std::string settle_places(Options& options, const CommandLine& line, Places& places) {
+  if (!options.configure) return {};  // the settings have no say
+  try {
+    std::string fault;
+    if (auto* config = options.config.get()) fault = daemon::load_what_is_good(*config, places, line);
+    options.configure(options);
+    auto chosen = daemon::choose_places(options, line);
+    if (!chosen) return chosen.error().message();
+    places = *std::move(chosen);
+    return fault;
+  } catch (const std::exception& error) {
+    return error.what();
+  }
 }
 
 std::string own_program() {
@@ -129,6 +149,22 @@ std::string own_program() {
   const ssize_t length = os::sys::readlink("/proc/self/exe", path.data(), path.size());
   path.resize(length > 0 ? static_cast<std::size_t>(length) : 0);
   return path;
+}
+
+/// A client verb, or --print-unit.
+int look(Options& options, const CommandLine& line, Places& places) {
+  const std::string fault = settle_places(options, line, places);
+  int code = exit_ok;
+  if (line.task == Task::PrintUnit) {
+    fmt::print("{}", daemon::unit_file(options, line, places, own_program()));
+  } else {
+    code = daemon::run_verb(options, line, places);
+  }
+  // An instance that answered was found all the same.
+  const bool was_found = line.task == Task::Verb && (code == verb_ok || code == verb_failed);
+  if (!fault.empty() && !was_found)
+    complain(options.name, 0, "the configuration was left out of this, for it was refused: " + fault);
+  return code;
 }
 
 bool should_detach(const Options& options, const CommandLine& line) {
@@ -178,22 +214,18 @@ int start(const Options& options, CommandLine line, Places places, Signals signa
   daemon.use(std::move(sockets));
 
   // 6: the log, the control socket, the init.
-  if (auto opened = daemon.open_log(); !opened)
-    return fail(name, daemon, options.exit_codes.cannot_create, opened.error().message());
+  if (auto opened = daemon.open_log(); !opened) return fail(name, daemon, options.exit_codes.cannot_create, opened.error());
   if (auto opened = daemon.open_control(); !opened)
-    return fail(name, daemon, options.exit_codes.cannot_create, opened.error().message());
-  if (auto connected = daemon.connect_init(); !connected)
-    return fail(name, daemon, exit_system, connected.error().message());
-  if (auto prepared = daemon.prepare_stop_event(); !prepared)
-    return fail(name, daemon, exit_system, prepared.error().message());
+    return fail(name, daemon, options.exit_codes.cannot_create, opened.error());
+  if (auto connected = daemon.connect_init(); !connected) return fail(name, daemon, exit_system, connected.error());
+  if (auto prepared = daemon.prepare_stop_event(); !prepared) return fail(name, daemon, exit_system, prepared.error());
   // Handlers stand, the log is open: from here on somebody may find us by the PID file and signal us.
   if (auto written = daemon.lock().write(); !written)
-    return fail(name, daemon, options.exit_codes.cannot_create, written.error().message());
+    return fail(name, daemon, options.exit_codes.cannot_create, written.error());
 
   // 8 to 10: the control thread, the body; ready is what the body makes it.
   static const bool at_exit = std::atexit(perdure_leave_by_exit) == 0;
-  if (auto started = daemon.start(ready_at_entry); !started)
-    return fail(name, daemon, exit_system, started.error().message());
+  if (auto started = daemon.start(ready_at_entry); !started) return fail(name, daemon, exit_system, started.error());
   running_pid.store(::getpid());
   if (at_exit) running.store(&daemon);
 
@@ -223,9 +255,10 @@ int run_erased(int argc, char** argv, const Options& given, Callback<int(Context
   auto signals = Signals::install();
   PERDURE_ASSERT(is_valid_name(options.name), "Options::name is a word of lower-case letters, digits, - and _");
   const std::string name = options.name;
-  if (!standard_descriptors) return complain(name, exit_system, standard_descriptors.error().message());
+  if (!standard_descriptors)
+    return complain(name, exit_system, standard_descriptors.error().message() + "; nothing was started");
   standard_descriptors->keep();
-  if (!signals) return complain(name, exit_system, signals.error().message());
+  if (!signals) return complain(name, exit_system, signals.error().message() + "; nothing was started");
   if (const auto refusal = other_threads()) return complain(name, exit_failed, *refusal);
 
   // 1: the command line.
@@ -233,7 +266,10 @@ int run_erased(int argc, char** argv, const Options& given, Callback<int(Context
   for (int i = 1; i < argc; ++i) words.emplace_back(argv[i]);
   const auto fields = options.config.get() != nullptr ? options.config.get()->fields() : std::vector<FieldEntry>{};
   auto parsed = daemon::parse_command_line(words, options, fields);
-  if (!parsed) return complain(name, exit_usage, parsed.error().message() + fmt::format(". See \"{} --help\"", name));
+  if (!parsed) {
+    const std::string& why = parsed.error().message();
+    return complain(name, exit_usage, fmt::format("{}{} See \"{} --help\"", why, why.ends_with('?') ? "" : ".", name));
+  }
   CommandLine& line = *parsed;
   if (line.task == Task::Help) return fmt::print("{}", line.help), exit_ok;
   if (line.task == Task::Version) return print_version(options);
@@ -241,25 +277,15 @@ int run_erased(int argc, char** argv, const Options& given, Callback<int(Context
   auto chosen = daemon::choose_places(options, line);
   if (!chosen) return complain(name, exit_cannot_create, chosen.error().message());
   Places& places = *chosen;
-  if (line.task == Task::PrintUnit) {
-    return fmt::print("{}", daemon::unit_file(options, line, places, own_program())), exit_ok;
-  }
   if (line.task == Task::Verb || line.is_start) {
     if (is_under_init() && (line.is_start || line.verb == "stop" || line.verb == "restart"))
       return complain(name, exit_usage,
                       fmt::format("an init runs this process: use its own command, e.g. \"systemctl {} {}\"",
                                   line.is_start ? "start" : line.verb, name));
   }
-  if (line.task == Task::Verb) {
-    signals->restore_defaults();  // Ctrl-C ends a client
-    if (line.verb != "restart") return daemon::run_verb(options, line, places);
-    // Nothing is stopped for a configuration that would not start again.
-    if (const int refused = load_configuration(options, line, places)) return refused;
-    const int stopped = PidFile::is_locked(places.pid_file) ? daemon::stop_running(options, places) : 0;
-    if (stopped != verb_ok && stopped != verb_not_running) return stopped;
-    line.detach = true;
-    signals->catch_signals();
-  }
+  if (line.task == Task::Verb) signals->restore_defaults();  // Ctrl-C ends a client
+  const bool is_restart = line.task == Task::Verb && line.verb == "restart";
+  if (line.task == Task::PrintUnit || (line.task == Task::Verb && !is_restart)) return look(options, line, places);
 
   // 2: the configuration.
   if (const int refused = load_configuration(options, line, places)) return refused;
@@ -268,6 +294,21 @@ int run_erased(int argc, char** argv, const Options& given, Callback<int(Context
     if (options.config.get() != nullptr) fmt::print("{}", options.config.get()->print());
     return exit_ok;
   }
+  if (options.configure) {
+    try {
+      options.configure(options);
+    } catch (const std::exception& error) {
+      return complain(name, options.exit_codes.failed, error.what());
+    }
+    chosen = daemon::choose_places(options, line);
+    if (!chosen) return complain(name, exit_cannot_create, chosen.error().message());
+  }
+  if (is_restart) {  // only now: nothing is stopped for a configuration that would not start again
+    const int stopped = PidFile::is_locked(places.pid_file) ? daemon::stop_running(options, places) : 0;
+    if (stopped != verb_ok && stopped != verb_not_running) return stopped;
+    line.detach = true;
+    signals->catch_signals();
+  }
   if (options.before_start) {
     try {
       if (auto prepared = options.before_start(options); !prepared)
@@ -275,9 +316,8 @@ int run_erased(int argc, char** argv, const Options& given, Callback<int(Context
     } catch (const std::exception& error) {
       return complain(name, options.exit_codes.failed, error.what());
     }
-    auto again = daemon::choose_places(options, line);
-    if (!again) return complain(name, exit_cannot_create, again.error().message());
-    places = *std::move(again);
+    chosen = daemon::choose_places(options, line);
+    if (!chosen) return complain(name, exit_cannot_create, chosen.error().message());
   }
   return start(options, std::move(line), std::move(places), *std::move(signals), body, ready_at_entry);
 }

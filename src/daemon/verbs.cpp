@@ -106,8 +106,10 @@ int verb_health(const Options&, const CommandLine& line, const Places& places) {
     if (places.health_file.empty()) return complain(places, exit_usage, "--max-age: this program keeps no health file");
     auto age = HealthFile::age(places.health_file, std::chrono::system_clock::now());
     if (!age) return complain(places, unhealthy, age.error().message());
-    fmt::print("{}: last sign of life {} s ago\n", places.instance, age->count());
-    return age->count() <= *limit ? 0 : unhealthy;
+    // A clock that was set back leaves a time in the future: just as little a sign of life as one long ago.
+    if (age->count() < 0) fmt::print("{}: last sign of life {} s in the future\n", places.instance, -age->count());
+    else fmt::print("{}: last sign of life {} s ago\n", places.instance, age->count());
+    return age->count() <= *limit && -age->count() <= *limit ? 0 : unhealthy;
   }
   if (places.control.empty()) return without_socket(places, unhealthy);
   auto client = ControlClient::connect(places.control, answer_within);

@@ -304,8 +304,9 @@ void go_between(StartReport& report) {
   if (daemon < 0) report_and_exit(report, Error::from_errno(errno, "fork the daemon"));
   if (daemon == 0) return;
   if (!process::send(report.fd(), {StartNews::Detached, daemon})) {
+    const int code = errno;
     end_unknown_daemon(daemon);
-    report_and_exit(report, Error{"cannot tell the pid of the daemon; it was killed"});
+    report_and_exit(report, Error::from_errno(code, "tell the pid of the daemon").with_advice("it was killed"));
   }
   ::_exit(exit_ok);
 }

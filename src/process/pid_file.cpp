@@ -100,8 +100,13 @@ Result<UniqueFd> open_or_create(const std::string& path) {
     UniqueFd file{sys::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | safe_open, file_mode)};
     if (!file && errno == EEXIST) return UniqueFd{};
     if (!file) return Error::from_errno(errno, "create", path).with_advice(unchanged);
-    if (sys::fchmod(file.get(), file_mode) != 0)
-      return Error::from_errno(errno, "set the mode of", path).with_advice(unchanged);
+    if (sys::fchmod(file.get(), file_mode) != 0) {
+      Error error = Error::from_errno(errno, "set the mode of", path);
+      // Only under its lock: another start may have found the new file meanwhile, and be running with it.
+      if (sys::flock(file.get(), LOCK_EX | LOCK_NB) == 0 && what_path_names(file.get(), path) == Named::ThisFile)
+        sys::unlink(path.c_str());
+      return std::move(error).with_advice(unchanged);
+    }
     return file;
   }
   // Before opening it, because opening a device or a FIFO can have effects; and after it, because it may have been replaced.
@@ -158,17 +163,20 @@ UniqueFd open_if_locked(const std::string& path) {
 class Draft {
  public:
   static Result<Draft> make(const std::string& path);
-  Draft(Draft&& other) noexcept : name_(std::exchange(other.name_, {})), file_(std::move(other.file_)) {}
+  Draft(Draft&& other) noexcept
+      : path_(std::move(other.path_)), name_(std::exchange(other.name_, {})), file_(std::move(other.file_)) {}
   Draft& operator=(Draft&&) = delete;
   ~Draft() {
     if (!name_.empty()) sys::unlink(name_.c_str());
   }
 
   Result<void> fill(std::string_view text);
-  Result<UniqueFd> publish_as(const std::string& path);
+  Result<UniqueFd> publish();
 
  private:
-  Draft(std::string name, UniqueFd file) : name_(std::move(name)), file_(std::move(file)) {}
+  Draft(std::string path, std::string name, UniqueFd file)
+      : path_(std::move(path)), name_(std::move(name)), file_(std::move(file)) {}
+  std::string path_;  ///< what it is to become, and what errors are about: nobody has heard of the draft's own name
   std::string name_;
   UniqueFd file_;
 };
@@ -179,22 +187,22 @@ Result<Draft> Draft::make(const std::string& path) {
     return Error::from_errno(errno, "find a temporary name for", path);
   std::string name = fmt::format("{}.pid-{:016x}", path.substr(0, path.rfind('/') + 1), random);
   UniqueFd file{sys::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | safe_open, file_mode)};
-  if (!file) return Error::from_errno(errno, "create", name);
-  return Draft{std::move(name), std::move(file)};
+  if (!file) return Error::from_errno(errno, "create a file beside", path);
+  return Draft{path, std::move(name), std::move(file)};
 }
 
 Result<void> Draft::fill(std::string_view text) {
-  if (sys::fchmod(file_.get(), file_mode) != 0) return Error::from_errno(errno, "set the mode of", name_);
-  if (sys::flock(file_.get(), LOCK_EX | LOCK_NB) != 0) return Error::from_errno(errno, "lock", name_);
+  if (sys::fchmod(file_.get(), file_mode) != 0) return Error::from_errno(errno, "set the mode of", path_);
+  if (sys::flock(file_.get(), LOCK_EX | LOCK_NB) != 0) return Error::from_errno(errno, "lock", path_);
   const ssize_t written = sys::write(file_.get(), text.data(), text.size());
-  if (written < 0) return Error::from_errno(errno, "write", name_);
-  if (static_cast<std::size_t>(written) != text.size()) return Error::from_errno(ENOSPC, "write", name_);
+  if (written < 0) return Error::from_errno(errno, "write", path_);
+  if (static_cast<std::size_t>(written) != text.size()) return Error::from_errno(ENOSPC, "write", path_);
   return {};
 }
 
 // Not flushed to disk: after a crash of the machine the content means nothing, and any content lets the next start through.
-Result<UniqueFd> Draft::publish_as(const std::string& path) {
-  if (sys::rename(name_.c_str(), path.c_str()) != 0) return Error::from_errno(errno, "replace", path);
+Result<UniqueFd> Draft::publish() {
+  if (sys::rename(name_.c_str(), path_.c_str()) != 0) return Error::from_errno(errno, "replace", path_);
   name_.clear();
   return std::move(file_);
 }
@@ -271,11 +279,13 @@ Result<void> PidFile::write() {
   }
   PERDURE_TRY(Draft draft, Draft::make(path_));
   PERDURE_CHECK(draft.fill(fmt::format("{}\n", ::getpid())));
-  PERDURE_TRY(UniqueFd published, draft.publish_as(path_));
+  PERDURE_TRY(UniqueFd published, draft.publish());
   fd_ = std::move(published);  // closes the old file only now: the path never named an unlocked one
   owner_ = ::getpid();
   return {};
 }
+
+void PidFile::adopt() noexcept { owner_ = ::getpid(); }
 
 void PidFile::remove() noexcept {
   if (fd_ && owner_ == ::getpid() && what_path_names(fd_.get(), path_) == Named::ThisFile) sys::unlink(path_.c_str());

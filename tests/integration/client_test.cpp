@@ -1,4 +1,6 @@
 // The binary as its own client, and the command line's manners.
+#include <ctime>
+
 #include "probe.hpp"
 
 namespace probe {
@@ -26,6 +28,45 @@ TEST_F(Daemon, VerbsReachOneWithoutAControlSocketByItsLock) {
   EXPECT_TRUE(log_has("configuration reloaded")) << log_text();
   EXPECT_TRUE(run({"stop", "--control=none"}).status.success());
   EXPECT_EQ(run({"status", "--control=none"}).status, perdure::ExitStatus::exited(3));
+}
+
+TEST_F(Daemon, VerbsLookWhereTheSettingsSay) {
+  const std::string here = dir / "here.health", there = dir / "there.health", elsewhere = dir / "elsewhere.health";
+  const std::string now = std::to_string(::time(nullptr)) + "\n";
+  write_file(here, now);
+  const auto ask = [&](std::vector<std::string> more = {}) {
+    more.insert(more.begin(), {"health", "--max-age", "1000"});
+    return run(std::move(more));
+  };
+  EXPECT_THAT(ask().output, HasSubstr("keeps no health file"));
+  EXPECT_EQ(ask().status, perdure::ExitStatus::exited(64));
+  write_file(config, "health_file = " + here + "\n");
+  EXPECT_EQ(ask().status, perdure::ExitStatus::exited(0)) << ask().output;
+  options.env.emplace_back("PROBE_HEALTH_FILE", there);
+  EXPECT_THAT(ask().output, HasSubstr(there)) << "the environment beats the file";
+  EXPECT_THAT(ask({"--health-file", elsewhere}).output, HasSubstr(elsewhere)) << "the command line beats both";
+  EXPECT_EQ(ask({"--health-file", elsewhere}).status, perdure::ExitStatus::exited(2));
+  EXPECT_EQ(ask({"--health-file", "here.health"}).status, perdure::ExitStatus::exited(0));
+
+  write_file(here, std::to_string(::time(nullptr) + 100'000) + "\n");
+  EXPECT_EQ(ask({"--health-file", here}).status, perdure::ExitStatus::exited(2))
+      << "a time far in the future is no sign of life";
+}
+
+TEST_F(Daemon, AConfigurationThatIsBrokenHindersNobodyFromStoppingIt) {
+  Process daemon = foreground({"--health-file", dir / "h"});
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  write_file(config, "number = bad\n");
+  const Finished health = run({"health", "--max-age", "1000", "--health-file", dir / "h"});
+  EXPECT_EQ(health.status, perdure::ExitStatus::exited(0)) << "the command line still counts: " << health.output;
+  EXPECT_THAT(health.output, Not(HasSubstr("probe.conf"))) << "nothing was wrong with what was asked";
+  const Finished lost = run({"health", "--max-age", "1000", "--health-file", dir / "no"});
+  EXPECT_EQ(lost.status, perdure::ExitStatus::exited(2));
+  EXPECT_THAT(lost.output, HasSubstr("left out of this, for it was refused: " + config + ":1:"));
+  EXPECT_TRUE(run({"status"}).status.success());
+  EXPECT_THAT(run({"--print-unit"}).output, HasSubstr("Type=notify"));
+  EXPECT_TRUE(run({"stop"}).status.success());
+  EXPECT_TRUE(daemon.wait().success());
 }
 
 TEST_F(Daemon, RestartGivesANewProcess) {
@@ -92,6 +133,26 @@ TEST_F(Daemon, HelpVersionAndTheUnitFileArePrinted) {
     EXPECT_THAT(unit.output, HasSubstr(line));
   EXPECT_THAT(run({"--print-config"}).output, HasSubstr("secret = ***"));
   EXPECT_TRUE(run({"--check-config"}).status.success());
+}
+
+TEST_F(Daemon, ThePrintedUnitIsOneThatSystemdTakes) {
+  const std::string unit = dir / "probe.service";
+  const auto verify = [&](const std::string& text) {
+    write_file(unit, text);
+    return perdure::testing::run({"/usr/bin/systemd-analyze", "verify", "--man=no", unit}, options);
+  };
+  const std::string good = "[Service]\nExecStart=/bin/true\n";
+  if (!verify(good).status.success()) GTEST_SKIP() << "systemd-analyze is not installed, or cannot verify here";
+  ASSERT_THAT(verify(good + "Typo=yes\n").output, HasSubstr("Typo")) << "it says nothing about anything";
+
+  for (std::vector<std::string> words :
+       {std::vector<std::string>{}, {"--pid-file", dir / "with blank.pid"}, {"--health-file", dir / "100%$x"}}) {
+    words.insert(words.begin(), "--print-unit");
+    const Finished printed = run(words);
+    const Finished verified = verify(printed.output);
+    EXPECT_TRUE(verified.status.success()) << verified.output;
+    EXPECT_THAT(verified.output, Not(HasSubstr("probe.service"))) << printed.output;
+  }
 }
 
 }  // namespace

@@ -21,18 +21,66 @@ TEST_F(Daemon, AHostilePidFileIsRefusedInOneLineAndLeftAlone) {
   ::unlink(pid_file.c_str());
 
   ::mkfifo(pid_file.c_str(), 0600);
-  EXPECT_NE(run({"--daemon"}).status.value(), 0);
+  refused = run({"--daemon"});
+  EXPECT_EQ(refused.status, perdure::ExitStatus::exited(73));
+  EXPECT_EQ(refused.output, "probe: cannot lock " + pid_file + ": it is not a regular file; nothing was started\n");
   ::unlink(pid_file.c_str());
 
   ::mkdir(pid_file.c_str(), 0700);
-  EXPECT_NE(run({"--daemon"}).status.value(), 0);
+  refused = run({"--daemon"});
+  EXPECT_EQ(refused.status, perdure::ExitStatus::exited(73));
+  EXPECT_EQ(refused.output, "probe: cannot lock " + pid_file + ": it is a directory; nothing was started\n");
   ::rmdir(pid_file.c_str());
+}
 
-  for (const char* garbage : {"", "abc\n", "-1\n", "99999999999999999999\n", "1\n2\n"}) {
+TEST_F(Daemon, GarbageInThePidFileBlocksNoStart) {
+  const std::string utf16{
+      "\xff\xfe"
+      "1\0"
+      "2\0\n\0",
+      8};
+  const std::string numbers[] = {"", "abc\n", "-1\n", "99999999999999999999\n", "1\n2\n", utf16, std::string(100, '1')};
+  for (const std::string& garbage : numbers) {
     write_file(pid_file, garbage);
-    ASSERT_TRUE(run({"--daemon"}).status.success()) << "garbage never blocks a start: " << garbage;
+    EXPECT_EQ(run({"stop", "--control=none"}).status, perdure::ExitStatus::exited(7)) << garbage;
+    ASSERT_TRUE(run({"--daemon"}).status.success()) << garbage;
     ASSERT_TRUE(run({"stop"}).status.success());
   }
+}
+
+TEST_F(Daemon, APidFileOfAGigabyteIsNeitherReadNorInTheWay) {
+  const auto grow = [&] { ASSERT_EQ(::truncate(pid_file.c_str(), 1'000'000'000), 0); };
+  write_file(pid_file, "1\n");
+  grow();
+  const pid_t pid = detached();
+  EXPECT_EQ(read_file(pid_file), std::to_string(pid) + "\n");
+  grow();  // under the feet of the one that runs: the lock still says that it does, the number nothing
+  EXPECT_EQ(run({"--daemon"}).status, perdure::ExitStatus::exited(75));
+  EXPECT_EQ(run({"status", "--control=none"}).output, "probe: running\n");
+  EXPECT_TRUE(run({"stop"}).status.success());
+  EXPECT_FALSE(read_file(pid_file).has_value());
+}
+
+TEST_F(Daemon, AConfigurationMayBeALinkButNotALoop) {
+  const std::string target = dir / "target.conf";
+  write_file(target, "number = 5\n");
+  ::unlink(config.c_str());
+  ASSERT_EQ(::symlink("target.conf", config.c_str()), 0);
+  Process daemon = foreground();
+  EXPECT_TRUE(daemon.wait_for_output("serving, number 5")) << daemon.output();
+
+  ::unlink(target.c_str());
+  ASSERT_EQ(::symlink("probe.conf", target.c_str()), 0);
+  const Finished reload = run({"reload"});
+  EXPECT_EQ(reload.status, perdure::ExitStatus::exited(1));
+  EXPECT_THAT(reload.output, HasSubstr("(ELOOP); the settings stay as they were"));
+  EXPECT_EQ(run({"number"}).output, "5\n");
+  daemon.signal(SIGTERM);
+  EXPECT_TRUE(daemon.wait().success());
+
+  const Finished refused = run({"--foreground"});
+  EXPECT_EQ(refused.status, perdure::ExitStatus::exited(78));
+  EXPECT_THAT(refused.output, HasSubstr("cannot read " + config + ": Too many levels of symbolic links (ELOOP)"));
 }
 
 TEST_F(Daemon, APidFileOfAnotherProcessIsNeverSignalled) {

@@ -113,6 +113,39 @@ TEST_F(Init, PingsGoOnWhileTheBodyWaitsOrBeats) {
   }
 }
 
+TEST_F(Init, IsAskedForPatienceAsLongAsABodyThatStopsMakesProgress) {
+  options.env.emplace_back("PROBE_HEARTBEAT_MS", "200");
+  Process daemon = foreground({"--do=stop-slowly"});
+  EXPECT_THAT(next(), HasSubstr("READY=1"));
+  daemon.signal(SIGTERM);
+  EXPECT_THAT(next(), HasSubstr("STOPPING=1"));
+  for (int i = 0; i < 5; ++i) ASSERT_EQ(next(), "EXTEND_TIMEOUT_USEC=200000") << i;
+  write_file(dir / "finish", "");
+  EXPECT_TRUE(daemon.wait().success()) << daemon.output();
+}
+
+TEST_F(Init, IsNotAskedForPatienceWithABodyThatHangs) {
+  options.env.emplace_back("PROBE_HEARTBEAT_MS", "200");
+  Process daemon = foreground({"--do=ignore-stop"});
+  ASSERT_TRUE(daemon.wait_for_output("counts as stuck")) << daemon.output();
+  EXPECT_THAT(next(), HasSubstr("READY=1"));
+  daemon.signal(SIGTERM);
+  EXPECT_THAT(next(), HasSubstr("STOPPING=1"));
+  EXPECT_EQ(next(500), "");
+  daemon.signal(SIGTERM);
+  EXPECT_NE(daemon.wait().value(), 0);
+}
+
+TEST_F(Init, IsAskedForNothingWhereNoHeartbeatTellsOfProgress) {
+  Process daemon = foreground({"--do=stop-slowly"});
+  EXPECT_THAT(next(), HasSubstr("READY=1"));
+  daemon.signal(SIGTERM);
+  EXPECT_THAT(next(), HasSubstr("STOPPING=1"));
+  write_file(dir / "finish", "");
+  EXPECT_TRUE(daemon.wait().success());
+  EXPECT_EQ(next(0), "");
+}
+
 TEST_F(Init, StartStopAndRestartNameTheInitsCommand) {
   for (const char* verb : {"start", "stop", "restart"}) {
     const Finished refused = run({verb});

@@ -25,6 +25,7 @@ struct Settings {
   std::string act = "serve";
   std::chrono::milliseconds within{5000};
   std::string hook = "accept";
+  std::string health_file;
 };
 
 void describe(perdure::Fields& f, Settings& s) {
@@ -34,6 +35,7 @@ void describe(perdure::Fields& f, Settings& s) {
   f("do", s.act).flag("--do");
   f("within", s.within).flag("--within");
   f("hook", s.hook);
+  f("health_file", s.health_file).flag("--health-file").env("PROBE_HEALTH_FILE").restart_only();
 }
 
 [[noreturn]] void hang() {
@@ -89,6 +91,19 @@ int serve(perdure::Context& ctx, const Settings& settings) {
     while (!told) std::this_thread::sleep_for(1ms);  // not under test: a body of the user's
     return 0;
   }
+  if (act == "wait-until") {
+    using Clock = std::chrono::steady_clock;
+    for (const auto instant : {Clock::time_point::min(), Clock::time_point{}, Clock::now() - 1h, Clock::now() + 1ms})
+      if (!ctx.wait_until(instant)) return 9;
+    ctx.log().info("back from the past");
+    return ctx.wait_until(Clock::time_point::max()) ? 9 : 0;
+  }
+  if (act == "stop-slowly") {
+    while (ctx.wait(1h)) {
+    }
+    while (::access("finish", F_OK) != 0) ctx.beat();
+    return 0;
+  }
   if (act == "self-stop") {
     ctx.request_stop();
     while (ctx.wait(10s)) {
@@ -113,6 +128,8 @@ int serve(perdure::Context& ctx, const Settings& settings) {
       });
     while (ctx.wait(1h)) {
     }
+    for (std::jthread& thread : many)
+      thread.request_stop();  // all at once: the destructors would wait for one after another
     return 0;
   }
   while (ctx.wait(1h)) {
@@ -146,6 +163,10 @@ int main(int argc, char** argv) {
       .commands = {{.name = "number",
                     .help = "show the number",
                     .answer = [&](const perdure::Request&) { return perdure::Reply::text(std::to_string(config->number)); }},
+                   {.name = "generation",
+                    .help = "how many configurations were taken",
+                    .answer =
+                        [&](const perdure::Request&) { return perdure::Reply::text(std::to_string(config.generation())); }},
                    {.name = "boom",
                     .help = "throw",
                     .answer = [](const perdure::Request&) -> perdure::Reply { throw std::runtime_error{"boom"}; }},
@@ -157,8 +178,12 @@ int main(int argc, char** argv) {
                           return perdure::Reply::text("late");
                         },
                     .within = 100ms}},
+      .configure =
+          [&](perdure::Options& o) {
+            o.start_within = config->within;
+            o.health_file.path = config->health_file;
+          },
       .before_start = [&](perdure::Options& o) -> perdure::Result<void> {
-        o.start_within = config->within;
         if (const char* beat = std::getenv("PROBE_HEARTBEAT_MS")) o.heartbeat = std::chrono::milliseconds{std::atoi(beat)};
         if (const char* stop = std::getenv("PROBE_STOP_MS")) o.stop_within = std::chrono::milliseconds{std::atoi(stop)};
         return {};

@@ -1,4 +1,13 @@
 // Reload: a transaction by signal and by command.
+#include <perdure/unique_fd.hpp>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <filesystem>
+#include <set>
+#include <system_error>
+
 #include "probe.hpp"
 
 namespace probe {
@@ -65,6 +74,55 @@ TEST_F(Daemon, AStormOfGoodAndBadReloadsNeverMixesThem) {
   write_file(config, "number = 9\n");
   EXPECT_EQ(run({"reload"}).output, "OK\n");
   EXPECT_EQ(run({"number"}).output, "9\n");
+  daemon.signal(SIGTERM);
+  EXPECT_TRUE(daemon.wait().success());
+}
+
+TEST_F(Daemon, AStormOfHangupsCountsGenerationsUpAndKeepsEveryListener) {
+  const perdure::UniqueFd opened{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  (dir / "listener").copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(opened.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(opened.get(), 1), 0);
+  options.pass_fds = {{opened.get(), 3}};
+  options.unset_env = {"NOTIFY_SOCKET", "JOURNAL_STREAM"};
+  options.env.emplace_back("LISTEN_FDS", "1");
+  Process daemon{{"/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" --foreground --config \"$1\"", PROBE, config}, options};
+  options.pass_fds = {};
+  ASSERT_TRUE(daemon.wait_for_output("serving")) << daemon.output();
+
+  const auto sockets = [&] {
+    std::set<std::string> inodes;
+    for (const auto& fd : std::filesystem::directory_iterator{"/proc/" + std::to_string(daemon.pid()) + "/fd"}) {
+      std::error_code gone;
+      if (const std::string target = std::filesystem::read_symlink(fd, gone); target.starts_with("socket:"))
+        inodes.insert(target);
+    }
+    return inodes;
+  };
+  struct stat before {
+  }, after{};
+  ASSERT_EQ(::stat((dir / "probe.sock").c_str(), &before), 0);
+  std::set<std::string> listeners;
+  ASSERT_TRUE(eventually([&] { return (listeners = sockets()).size() == 2; })) << "the init's and the control socket's";
+
+  unsigned long last = std::stoul(run({"generation"}).output);
+  const unsigned long first = last;
+  for (int i = 0; i < 200; ++i) {
+    write_file(config, i % 2 == 0 ? "number = " + std::to_string(i) + "\n" : "number = bad\n");
+    daemon.signal(SIGHUP);
+    if (i % 10 != 0) continue;
+    const unsigned long now = std::stoul(run({"generation"}).output);
+    EXPECT_GE(now, last);
+    last = now;
+  }
+  write_file(config, "number = 777\n");
+  EXPECT_EQ(run({"reload"}).output, "OK\n");
+  EXPECT_GT(std::stoul(run({"generation"}).output), first);
+  EXPECT_LE(std::stoul(run({"generation"}).output), first + 201) << "one for each that was taken, at most";
+  EXPECT_TRUE(eventually([&] { return sockets() == listeners; })) << "listeners are neither closed nor opened anew";
+  ASSERT_EQ(::stat((dir / "probe.sock").c_str(), &after), 0);
+  EXPECT_EQ(after.st_ino, before.st_ino);
   daemon.signal(SIGTERM);
   EXPECT_TRUE(daemon.wait().success());
 }

@@ -88,8 +88,15 @@ TEST_F(Daemon, TheBodyMayAskForTheStopItself) {
   EXPECT_TRUE(daemon.wait().success()) << daemon.output();
 }
 
+TEST_F(Daemon, WaitUntilTakesEveryInstantThereIs) {
+  Process daemon = foreground({"--do=wait-until"});
+  ASSERT_TRUE(daemon.wait_for_output("back from the past", std::chrono::seconds{5})) << daemon.output();
+  daemon.signal(SIGTERM);
+  EXPECT_TRUE(daemon.wait().success()) << "the end of all times is waited for until the stop";
+}
+
 TEST_F(Daemon, AProcessOfManyThreadsStopsEveryTime) {
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 100; ++round) {
     Process daemon = foreground({"--do=threads"});
     ASSERT_TRUE(daemon.wait_for_output("serving"));
     daemon.signal(SIGTERM);
@@ -149,7 +156,9 @@ TEST_F(Daemon, AStderrThatNobodyReadsDoesNotHoldUpTheStop) {
   int ends[2];
   ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
   options.pass_fds = {{ends[1], 9}};
-  Process daemon{{"/bin/sh", "-c", std::string{"exec "} + PROBE + " --foreground --do=flood --config " + config + " 2>&9 9>&-"}, options};
+  Process daemon{
+      {"/bin/sh", "-c", std::string{"exec "} + PROBE + " --foreground --do=flood --config " + config + " 2>&9 9>&-"},
+      options};
   options.pass_fds = {};
   ASSERT_TRUE(eventually([&] { return run({"health"}).status.success(); }));
   daemon.signal(SIGTERM);
@@ -163,7 +172,8 @@ TEST_F(Daemon, AFirstSignalAfterAStopByCommandIsNotASecondOne) {
   Process daemon = foreground({"--do=ignore-stop"});
   ASSERT_TRUE(daemon.wait_for_output("serving"));
   Process asked{command({"stop"}), options};
-  ASSERT_TRUE(eventually([&] { return run({"health"}).output.find("stopping") != std::string::npos || daemon.poll().has_value(); }));
+  ASSERT_TRUE(
+      eventually([&] { return run({"health"}).output.find("stopping") != std::string::npos || daemon.poll().has_value(); }));
   if (!daemon.poll()) daemon.signal(SIGTERM);
   EXPECT_EQ(daemon.wait(), perdure::ExitStatus::exited(70)) << "the budget ended it, not the first signal";
 }

@@ -61,12 +61,12 @@ int main(int argc, char** argv) {
       .description = "warns when its memory or its descriptors grow past a limit",
       .config = config,
       .log = {.also_syslog = true},
-      .before_start = [&config](perdure::Options& o) -> perdure::Result<void> {
-        o.resources = {.limits = {.rss_max = config->memory_max.count, .open_fds_max = config->fds_max},
-                       .every = config->check_every,
-                       .report_use = true};
-        return {};
-      },
+      .configure =
+          [&config](perdure::Options& o) {
+            o.resources = {.limits = {.rss_max = config->memory_max.count, .open_fds_max = config->fds_max},
+                           .every = config->check_every,
+                           .report_use = true};
+          },
   };
   return perdure::run(argc, argv, options, [&config](perdure::Context& ctx) {
     Leaks leaks;

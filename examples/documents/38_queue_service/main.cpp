@@ -68,16 +68,17 @@ class Service {
     if (waiting == 0) return perdure::Reply::error("queue full");
     return perdure::Reply::text(fmt::format("queued ({}/{})", waiting, MemoryQueue::jobs_max));
   }
-  void reloaded() {
-    if (perdure::Log* log = log_) log->info("SIGHUP received, reloading config");
+  void reloaded(const perdure::Reloaded& reload) {
+    // Why a reload was refused is in the log already.
+    if (perdure::Log* log = log_; log != nullptr && reload.refused.empty())
+      log->info("{}, reloading config", reload.by_signal ? "SIGHUP received" : "reload requested");
     (void)eventfd_write(wake_.get(), 1);
   }
 
   /// In the first process, where a relative path still means what it meant to the user.
-  perdure::Result<void> prepare(perdure::Options& options) {
+  perdure::Result<void> prepare() {
     if (!wake_) return perdure::Error{"cannot make an eventfd: no descriptor is left"};
     queue_file_ = std::filesystem::absolute(config_->queue_file);
-    options.health_file.path = config_->health_file;
     fmt::print(stderr, "Starting service daemon...\n");
     return {};
   }
@@ -131,9 +132,10 @@ int main(int argc, char** argv) {
                    {"queue", "queue TEXT: add a job", [&](const perdure::Request& r) { return service.queue(r.text); }}},
       .log = {.format = perdure::LogFormat::UnixSeconds, .path = "/tmp/zig_service.log", .max_bytes = 10'000, .backups = 1},
       .health_file = {.path = "/tmp/zig_service.health", .every = 1s},
-      .before_start = [&](perdure::Options& o) { return service.prepare(o); },
+      .configure = [&](perdure::Options& o) { o.health_file.path = config->health_file; },
+      .before_start = [&](perdure::Options&) { return service.prepare(); },
       .heartbeat = 10s,
-      .on_reload = [&](const std::string&) { service.reloaded(); },
+      .on_reload = [&](const perdure::Reloaded& reload) { service.reloaded(reload); },
   };
   return perdure::run(argc, argv, options, [&](perdure::Context& ctx) { service.serve(ctx); });
 }

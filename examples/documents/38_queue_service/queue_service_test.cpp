@@ -94,6 +94,38 @@ TEST_F(QueueService, GoesThroughTheDocumentsWalk) {
                                              "\\[[0-9]+\\] \\[INFO\\] daemon stopped, processed 3 total jobs\n$"));
 }
 
+TEST_F(QueueService, AMonitorReadsTheAgeOfTheHealthFileThatTheSettingsName) {
+  auto service = start({});
+  const auto fresh = perdure::testing::run(command({"health", "--max-age=60"}));
+  EXPECT_EQ(fresh.status.text(), "exited with 0") << fresh.output;
+  EXPECT_THAT(fresh.output, MatchesRegex("queue_service: last sign of life [0-9]+ s ago\n")) << "and not what a start says";
+  service.signal(SIGTERM);
+  EXPECT_EQ(service.wait().text(), "exited with 0");
+  const auto gone = perdure::testing::run(command({"health", "--max-age=60"}));
+  EXPECT_EQ(gone.status.text(), "exited with 2");
+  EXPECT_THAT(gone.output, HasSubstr(health));
+}
+
+TEST_F(QueueService, TheLogSaysWhatAReloadWasAskedForByAndNothingOfOneThatWasRefused) {
+  const std::string config = dir / "service.conf";
+  write_file(config, "tick = 1h\n");
+  auto service = start({"--config=" + config});
+  EXPECT_TRUE(perdure::testing::run(command({"reload"})).status.success());
+  EXPECT_EQ(count(logged(), "reload requested, reloading config\n"), 1u) << logged();
+  EXPECT_EQ(count(logged(), "SIGHUP"), 0u);
+
+  write_file(config, "tick = soon\n");
+  EXPECT_EQ(perdure::testing::run(command({"reload"})).status.value(), 1);
+  service.signal(SIGHUP);
+  ASSERT_TRUE(eventually([&] { return count(logged(), "reload refused: ") == 2; })) << logged();
+  EXPECT_EQ(count(logged(), "reloading config"), 1u);
+
+  write_file(config, "tick = 2h\n");
+  service.signal(SIGHUP);
+  ASSERT_TRUE(eventually([&] { return count(logged(), "configuration reloaded") == 2; })) << logged();
+  EXPECT_EQ(count(logged(), "SIGHUP received, reloading config\n"), 1u);
+}
+
 TEST_F(QueueService, HasTheDocumentsPathsAndPeriodByDefault) {
   const auto printed = perdure::testing::run({EXAMPLE_PROGRAM, "--print-config"});
   EXPECT_THAT(printed.output, HasSubstr("queue_file = /tmp/zig_service_queue.txt"));
