@@ -69,7 +69,8 @@ int write_without_newline(int fd, std::uint64_t bytes) {
 /// The part of the manager that is measured: a pipe, its log, and the loop around them.
 int capture(int pipe, const std::string& directory) {
   (void)::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-  auto logs = logbook::LogDirectory::open(directory, logbook::CaptureLimits{.unit_bytes_max = 1ULL << 40, .all_bytes_max = 1ULL << 40});
+  auto logs = logbook::LogDirectory::open(directory,
+                                          logbook::CaptureLimits{.unit_bytes_max = 1ULL << 40, .all_bytes_max = 1ULL << 40});
   if (!logs) return 1;
   logbook::UnitLog log{**logs, std::string{unit}};
   log.begin_run({.run = 1, .main_pid = 1});

@@ -325,7 +325,7 @@ inline void kill_all_children() {
     for (const pid_t child : children_of(::getpid())) Target{child}.signal(SIGKILL);
     siginfo_t info{};
     if (::waitid(P_ALL, 0, &info, WEXITED) != 0) return;  // ECHILD: grandchildren came to us when their parents died
-    do info.si_pid = 0;  // of thousands, many end between two looks at /proc
+    do info.si_pid = 0;                                   // of thousands, many end between two looks at /proc
     while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0);
   }
 }

@@ -30,8 +30,9 @@ class Callback<R(Args...)> {
  public:
   Callback() = default;
   template <class F>
-    requires(!std::same_as<std::remove_cvref_t<F>, Callback>) && std::is_invocable_r_v<R, std::decay_t<F>&, Args...>
-  Callback(F&& callable) : held_(new Held<std::decay_t<F>>(std::forward<F>(callable))) {}  // NOLINT(google-explicit-constructor)
+  requires(!std::same_as<std::remove_cvref_t<F>, Callback>) && std::is_invocable_r_v<R, std::decay_t<F>&, Args...> Callback(
+                                                                   F&& callable)
+      : held_(new Held<std::decay_t<F>>(std::forward<F>(callable))) {}  // NOLINT(google-explicit-constructor)
   Callback(const Callback& other) : held_(other.held_ != nullptr ? other.held_->copy() : nullptr) {}
   Callback(Callback&& other) noexcept : held_(std::exchange(other.held_, nullptr)) {}
   Callback& operator=(Callback other) noexcept {

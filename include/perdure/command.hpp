@@ -25,8 +25,8 @@
 #include <utility>
 #include <vector>
 
-#include "perdure/export.hpp"
 #include "perdure/exit_status.hpp"
+#include "perdure/export.hpp"
 #include "perdure/result.hpp"
 #include "perdure/unique_fd.hpp"
 
@@ -104,7 +104,9 @@ class PERDURE_EXPORT Command {
   /// Sets (or with std::nullopt removes) a variable. The rest of the environment is this process's, without NOTIFY_SOCKET,
   /// WATCHDOG_* and LISTEN_*.
   Command& env(const std::string& name, std::optional<std::string> value) &;
-  Command&& env(const std::string& name, std::optional<std::string> value) && { return std::move(env(name, std::move(value))); }
+  Command&& env(const std::string& name, std::optional<std::string> value) && {
+    return std::move(env(name, std::move(value)));
+  }
   Command& working_directory(std::string path) &;
   Command&& working_directory(std::string path) && { return std::move(working_directory(std::move(path))); }
   Command& stdio(Stdio in, Stdio out, Stdio err) &;

@@ -8,14 +8,14 @@ namespace perdure {
 
 /// Exit codes of the daemon process, and of the first process that reports a failed start.
 enum ExitCode : int {
-  exit_ok = 0,              ///< finished, or stopped by SIGTERM, SIGINT or `stop`
-  exit_usage = 64,          ///< the command line is wrong
-  exit_failed = 70,         ///< failed for good, or still running when the stop budget ended
-  exit_system = 71,         ///< a system call failed (fork, a descriptor limit, …)
-  exit_cannot_create = 73,  ///< a file, directory or socket that is needed cannot be made
-  exit_already_running = 75,///< another instance holds the lock
-  exit_rights = 77,         ///< rights are missing
-  exit_configuration = 78,  ///< the configuration is wrong
+  exit_ok = 0,                ///< finished, or stopped by SIGTERM, SIGINT or `stop`
+  exit_usage = 64,            ///< the command line is wrong
+  exit_failed = 70,           ///< failed for good, or still running when the stop budget ended
+  exit_system = 71,           ///< a system call failed (fork, a descriptor limit, …)
+  exit_cannot_create = 73,    ///< a file, directory or socket that is needed cannot be made
+  exit_already_running = 75,  ///< another instance holds the lock
+  exit_rights = 77,           ///< rights are missing
+  exit_configuration = 78,    ///< the configuration is wrong
 };
 
 /// Exit codes of client verbs other than `status`.

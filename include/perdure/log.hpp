@@ -11,8 +11,6 @@
 //     ctx.log().error("{}", result.error().message());
 #pragma once
 
-#include <fmt/core.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -20,6 +18,8 @@
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include <fmt/core.h>
 
 #include "perdure/export.hpp"
 #include "perdure/result.hpp"
@@ -68,8 +68,8 @@ struct LogOptions {
 /// One line on its way to a sink.
 struct LogLine {
   Level level;
-  std::chrono::system_clock::time_point time;   ///< when it was said, not when it is written
-  std::string_view text;                        ///< escaped, without newline
+  std::chrono::system_clock::time_point time;  ///< when it was said, not when it is written
+  std::string_view text;                       ///< escaped, without newline
 };
 
 namespace detail {

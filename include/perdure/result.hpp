@@ -125,9 +125,9 @@ class [[nodiscard]] Result<void, E> {
 
 #define PERDURE_DETAIL_CONCAT2(a, b) a##b
 #define PERDURE_DETAIL_CONCAT(a, b) PERDURE_DETAIL_CONCAT2(a, b)
-#define PERDURE_DETAIL_TRY(temporary, declaration, ...)                                \
-  auto temporary = (__VA_ARGS__);                                                      \
-  if (!temporary.has_value()) return std::move(temporary).error();                     \
+#define PERDURE_DETAIL_TRY(temporary, declaration, ...)            \
+  auto temporary = (__VA_ARGS__);                                  \
+  if (!temporary.has_value()) return std::move(temporary).error(); \
   declaration = *std::move(temporary)
 
 /// PERDURE_TRY(T name, expression): `name` becomes the value of the Result, or its Error is returned from this function.
@@ -135,6 +135,5 @@ class [[nodiscard]] Result<void, E> {
   PERDURE_DETAIL_TRY(PERDURE_DETAIL_CONCAT(perdure_try_, __LINE__), declaration, __VA_ARGS__)
 
 /// PERDURE_CHECK(expression): goes on when the Result<void> holds, else its Error is returned from this function.
-#define PERDURE_CHECK(...)                                                                    \
-  if (auto perdure_check = (__VA_ARGS__); !perdure_check.has_value())                         \
-  return std::move(perdure_check).error()
+#define PERDURE_CHECK(...) \
+  if (auto perdure_check = (__VA_ARGS__); !perdure_check.has_value()) return std::move(perdure_check).error()

@@ -205,8 +205,8 @@ class Parser {
 std::optional<Diagnostic> fault_of_whole_text(std::string_view text, std::string_view source) {
   Diagnostic fault{.source = std::string{source}};
   if (text.size() > ini_bytes_max) {
-    fault.message = "the file has " + std::to_string(text.size()) + " bytes; at most " + std::to_string(ini_bytes_max) +
-                    " are read";
+    fault.message =
+        "the file has " + std::to_string(text.size()) + " bytes; at most " + std::to_string(ini_bytes_max) + " are read";
     return fault;
   }
   const std::size_t nul = text.find('\0');

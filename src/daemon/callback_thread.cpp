@@ -15,7 +15,8 @@ void CallbackThread::post(std::function<void()> task) {
   if (!thread_.joinable()) {
     try {
       thread_ = std::thread{[this] { run(); }};
-    } catch (const std::system_error&) {  // no thread to be had now (EAGAIN): the task stays queued, the next post tries again
+    } catch (
+        const std::system_error&) {  // no thread to be had now (EAGAIN): the task stays queued, the next post tries again
     }
   }
   changed_.notify_one();

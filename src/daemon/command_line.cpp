@@ -154,7 +154,8 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& words, co
   if (line.verb == "health" && app.count("--max-age") != 0) line.max_age = max_age;
   for (Setting& setting : settings) {
     std::vector<std::string>& values = setting.values;
-    if (!setting.field->repeatable && values.size() > 1) values.erase(values.begin(), values.end() - 1);  // the last one wins
+    if (!setting.field->repeatable && values.size() > 1)
+      values.erase(values.begin(), values.end() - 1);  // the last one wins
     for (const std::string& value : values) {
       line.settings.emplace_back(setting.field->flag, value);
       line.instance_options.push_back(setting.field->flag + "=" + value);

@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <iterator>
 #include <string_view>
 #include <utility>
 
+#include <climits>
 #include <fmt/format.h>
 
 #include "logbook/line_format.hpp"

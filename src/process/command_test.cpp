@@ -72,7 +72,7 @@ TEST(Command, SaysWhyAProgramCannotBeStarted) {
 }
 
 TEST(Command, TheChildStartsWithACleanState) {
-  std::signal(SIGPIPE, SIG_IGN);  // tidy: allow signal — the test process's own
+  std::signal(SIGPIPE, SIG_IGN);     // tidy: allow signal — the test process's own
   std::signal(SIGUSR1, [](int) {});  // tidy: allow signal — the test process's own
   sigset_t blocked, before;
   sigfillset(&blocked);

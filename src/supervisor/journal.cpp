@@ -147,8 +147,8 @@ bool decode(std::span<const unsigned char, journal_record_bytes> bytes, JournalE
   Reader reader{bytes.data() + header_bytes};
   each_field(entry, [&reader](auto& value) { reader.get(value); });
   return static_cast<std::size_t>(entry.record.state) < core::state_count &&
-         entry.record.result <= core::ServiceResult::OomKill &&
-         entry.record.last_exit.kind <= core::ExitKind::Unknown && entry.record.job_type <= core::JobType::TryRestart;
+         entry.record.result <= core::ServiceResult::OomKill && entry.record.last_exit.kind <= core::ExitKind::Unknown &&
+         entry.record.job_type <= core::JobType::TryRestart;
 }
 
 bool Journal::has_header() const {

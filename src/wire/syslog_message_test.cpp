@@ -42,8 +42,8 @@ TEST(SyslogMessage, IsTakenApartAsTheLibrariesOfCWriteIt) {
 
 TEST(SyslogMessage, WhatIsNotWrittenAsUsualIsText) {
   for (const std::string_view text :
-       {"hello world"sv, "<192>a b"sv, "<-1>x y"sv, "<>x y"sv, "<1"sv, ":x"sv, "a[1: b"sv, "a[1]b: c"sv, "[1]: c"sv, "no end"sv,
-        "a b: c"sv, "Nov 21 04:40:1"sv, "\xff\x00\xfe"sv}) {
+       {"hello world"sv, "<192>a b"sv, "<-1>x y"sv, "<>x y"sv, "<1"sv, ":x"sv, "a[1: b"sv, "a[1]b: c"sv, "[1]: c"sv,
+        "no end"sv, "a b: c"sv, "Nov 21 04:40:1"sv, "\xff\x00\xfe"sv}) {
     SCOPED_TRACE(std::string{text});
     const SyslogMessage message = parse_syslog(text);
     EXPECT_EQ(message.text, text);

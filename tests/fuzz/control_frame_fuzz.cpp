@@ -15,9 +15,7 @@ void require(bool holds) {
   if (!holds) std::abort();
 }
 
-bool is_one_line(std::string_view text) {
-  return text.find('\n') == text.size() - 1;
-}
+bool is_one_line(std::string_view text) { return text.find('\n') == text.size() - 1; }
 
 }  // namespace
 

@@ -154,7 +154,8 @@ TEST_F(Daemon, AnIdleOneHoldsOnlyTheDescriptorsItsTableNames) {
     return open;
   };
   // The line to the first process closes once it has been told that we are ready.
-  EXPECT_TRUE(eventually([&] { return count() <= 9; })) << "docs/reference/descriptors.md: 0-2, lock, wake-up, stop, epoll, listener, log";
+  EXPECT_TRUE(eventually([&] { return count() <= 9; }))
+      << "docs/reference/descriptors.md: 0-2, lock, wake-up, stop, epoll, listener, log";
   EXPECT_TRUE(run({"stop"}).status.success());
 }
 
