@@ -335,22 +335,24 @@ void Manager::take_keeper_messages() {
 
 /// A process of the run was killed with SIGKILL: whether for want of memory. Where nobody counts by run, the machine's own count
 /// makes it likely, and that is told as no more than that.
-bool Manager::was_out_of_memory(SupervisedUnit& unit, const Run& run) {
+bool Manager::was_out_of_memory(SupervisedUnit& unit, Run& run) {
   const auto of_run = tracking_.oom_kills(ProcessTracking::leaf_name(unit.name, run.run));
   if (of_run) {
-    if (*of_run > 0) {
+    const bool is_more = *of_run > std::exchange(run.oom_kills, *of_run) && !run.is_killed;
+    if (is_more) {
       unit.last_failure = "the kernel has killed " + std::to_string(*of_run) + (*of_run == 1 ? " process" : " processes") +
                           " of it for want of memory";
       say(unit.name + ": " + unit.last_failure);
     }
-    return *of_run > 0;
+    return is_more;
   }
   const auto before = std::exchange(oom_kills_, machine_oom_kills());
   if (run.is_killed || !before || !oom_kills_ || *oom_kills_ <= *before) return false;
   const std::uint64_t count = *oom_kills_ - *before;
-  unit.last_failure = "killed with SIGKILL; the kernel has meanwhile killed " + std::to_string(count) +
-                      (count == 1 ? " process" : " processes") +
-                      " of this machine for want of memory: that it is one of them is likely and cannot be proved here";
+  unit.last_failure =
+      "killed with SIGKILL; the kernel has killed " + std::to_string(count) + (count == 1 ? " process" : " processes") +
+      " of this machine for want of memory since they were last counted: that it is one of them is likely and cannot be "
+      "proved here";
   say(unit.name + ": " + unit.last_failure);
   return false;
 }
@@ -600,6 +602,8 @@ void Manager::become_keeper() {
   park_here(journal_label, journal_->fd());
   park_here(units_label, saved_->fd());
   park_here(notify_label, notify_.get());
+  if (control_socket_.file.fd() >= 0) park_here(control_file_label, control_socket_.file.fd());
+  if (notify_socket_.file.fd() >= 0) park_here(notify_file_label, notify_socket_.file.fd());
   if (syslog_) park_here(syslog_label, syslog_.get());
   if (syslog_file_.fd() >= 0) park_here(syslog_file_label, syslog_file_.fd());
   if (syslog_pipe_) park_here(syslog_pipe_label, syslog_pipe_.get());

@@ -75,12 +75,14 @@ inline constexpr const char* syslog_unit = "syslog.socket";
 inline constexpr const char* control_label = "control";  ///< the listening control socket
 inline constexpr const char* journal_label = "journal";
 inline constexpr const char* units_label = "units";
-inline constexpr const char* notify_label = "notify";            ///< the socket that services send READY=1 to
-inline constexpr const char* syslog_label = "syslog";            ///< the socket of syslog(3)
-inline constexpr const char* syslog_file_label = "syslog-file";  ///< what stands at its path, to know it again
-inline constexpr const char* syslog_pipe_label = "syslog-pipe";  ///< what nobody of ours has said, on its way to the log
-inline constexpr const char* stopping_label = "stopping";        ///< everything is to stop, whoever is manager: StopFile
-inline constexpr const char* crashes_label = "crashes";          ///< what is in hand, and was at crashes: CrashFile
+inline constexpr const char* notify_label = "notify";              ///< the socket that services send READY=1 to
+inline constexpr const char* syslog_label = "syslog";              ///< the socket of syslog(3)
+inline constexpr const char* control_file_label = "control-file";  ///< what stands at its path, to know it again
+inline constexpr const char* notify_file_label = "notify-file";    ///< likewise
+inline constexpr const char* syslog_file_label = "syslog-file";    ///< what stands at its path, to know it again
+inline constexpr const char* syslog_pipe_label = "syslog-pipe";    ///< what nobody of ours has said, on its way to the log
+inline constexpr const char* stopping_label = "stopping";          ///< everything is to stop, whoever is manager: StopFile
+inline constexpr const char* crashes_label = "crashes";            ///< what is in hand, and was at crashes: CrashFile
 inline constexpr const char* by_procs_label =
     "by-procs";  ///< any descriptor: children cannot be born into their cgroup here
 
@@ -139,7 +141,7 @@ class Manager : private InstanceView {
   void take_keeper_messages();
   void take_spawned(const keeper::Header& header, const keeper::Entry& entry, std::vector<UniqueFd>& fds);
   void take_exit(const keeper::Entry& entry);
-  bool was_out_of_memory(SupervisedUnit& unit, const Run& run);
+  bool was_out_of_memory(SupervisedUnit& unit, Run& run);
   void take_tracking_events();
   void take_due();
   void find_dumping();
@@ -234,9 +236,11 @@ class Manager : private InstanceView {
     bool told = false;  ///< that it is not bound at its path
   };
   [[nodiscard]] std::string control_path() const;
-  Result<void> open_control(UniqueFd parked);
+  Result<void> open_control(UniqueFd parked, UniqueFd file);
   [[nodiscard]] std::string notify_path() const;
-  Result<void> open_notify(UniqueFd parked);
+  Result<void> open_notify(UniqueFd parked, UniqueFd file);
+  void note_socket(OurSocket& socket, const char* label, const std::string& path);
+  void note_unwatched();
   void watch_sockets();
   Result<void> watch_runtime_directory();
   void take_removals();

@@ -33,29 +33,24 @@ constexpr base::Duration calm = std::chrono::minutes{1};
 constexpr std::string_view control_name = "/control.sock";
 constexpr std::string_view notify_name = "/notify";
 
-/// A parked socket is taken to be the one at its path where somebody listens there: only the owner may put another one there.
-SocketFile file_of_parked(std::string path) {
-  return is_listened_to(path) ? SocketFile::at(std::move(path)) : SocketFile{std::move(path), {}};
-}
-
 }  // namespace
 
 std::string Manager::control_path() const { return options_.runtime_dir + std::string{control_name}; }
 std::string Manager::notify_path() const { return options_.runtime_dir + std::string{notify_name}; }
 
-Result<void> Manager::open_control(UniqueFd parked) {
+Result<void> Manager::open_control(UniqueFd parked, UniqueFd file) {
   ControlServerOptions options;
   options.path = control_path();
   options.connections_max = connections_max;
   options.strangers_max = strangers_max;
   if (parked) {
-    control_socket_.file = file_of_parked(options.path);
+    control_socket_.file = SocketFile{options.path, std::move(file)};
   } else {
     PERDURE_TRY(control::ListeningSocket fresh, control::ListeningSocket::at(options.path));
     parked.reset(fresh.fd());
     fresh.release();
     park(control_label, parked.get());
-    control_socket_.file = SocketFile::at(options.path);
+    note_socket(control_socket_, control_file_label, options.path);
   }
   options.listener = parked.get();
   Result<ControlServer> server = ControlServer::listen(options);
@@ -66,43 +61,52 @@ Result<void> Manager::open_control(UniqueFd parked) {
 }
 
 /// The socket outlives every manager in the keeper: what is sent while there is none waits in it.
-Result<void> Manager::open_notify(UniqueFd parked) {
+Result<void> Manager::open_notify(UniqueFd parked, UniqueFd file) {
   if (parked) {
-    notify_socket_.file = file_of_parked(notify_path());
+    notify_socket_.file = SocketFile{notify_path(), std::move(file)};
   } else {
     PERDURE_TRY(parked, bind_message_socket(notify_path()));
     park(notify_label, parked.get());
-    notify_socket_.file = SocketFile::at(notify_path());
+    note_socket(notify_socket_, notify_file_label, notify_path());
   }
   notify_ = std::move(parked);
   return poller_.add(notify_.get(), loop::Interest::Read, token_of(TokenKind::Notify));
+}
+
+/// What stands at the path of a socket that was just bound, so that every later manager knows it again, too.
+void Manager::note_socket(OurSocket& socket, const char* label, const std::string& path) {
+  socket.file = SocketFile::at(path);
+  if (socket.file.fd() >= 0) park(label, socket.file.fd());
 }
 
 void Manager::watch_sockets() {
   removals_.reset(sys::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   const bool is_watched =
       removals_ && poller_.add(removals_.get(), loop::Interest::Read, token_of(TokenKind::Sockets)).has_value();
-  if (!is_watched)
-    notes_.push_back(Error::from_errno(errno, "watch", options_.runtime_dir).message() +
-                     "; a socket that is removed there is bound again by the next manager only");
+  if (!is_watched) note_unwatched();
   look_at_sockets();
 }
 
 /// Makes it where it is gone; where another one stands in its place, that one is watched from now on.
 Result<void> Manager::watch_runtime_directory() {
-  const auto watch = [this] {
-    constexpr std::uint32_t mask = IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-    return removals_ ? sys::inotify_add_watch(removals_.get(), options_.runtime_dir.c_str(), mask) : -1;
-  };
-  int number = watch();
-  if (number >= 0 && number == runtime_watch_) return {};
-  if (number < 0 || runtime_watch_ >= 0) {
-    PERDURE_CHECK(os::make_own_directory(options_.runtime_dir, os::instance_runtime_mode));
-    number = watch();
+  constexpr std::uint32_t mask =
+      IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW;
+  PERDURE_CHECK(os::make_own_directory(options_.runtime_dir, os::instance_runtime_mode));
+  if (!removals_) return {};
+  const int number = sys::inotify_add_watch(removals_.get(), options_.runtime_dir.c_str(), mask);
+  if (number < 0) {
+    note_unwatched();
+    removals_.reset();  // there are no watches left for us (ENOSPC): what is wrong is said once
+    return {};
   }
-  if (runtime_watch_ >= 0) sys::inotify_rm_watch(removals_.get(), runtime_watch_);
+  if (runtime_watch_ >= 0 && runtime_watch_ != number) sys::inotify_rm_watch(removals_.get(), runtime_watch_);
   runtime_watch_ = number;
   return {};
+}
+
+void Manager::note_unwatched() {
+  notes_.push_back(Error::from_errno(errno, "watch", options_.runtime_dir).message() +
+                   "; a socket that is removed there is bound again by the next manager only");
 }
 
 void Manager::take_removals() {
@@ -164,22 +168,22 @@ Result<bool> Manager::bind_control_again() {
   PERDURE_CHECK(control_->listen_at(fresh.fd(), requests_));
   fresh.release();
   park(control_label, control_->listener());
-  control_socket_.file = SocketFile::at(control_path());
+  note_socket(control_socket_, control_file_label, control_path());
   handle_requests();
   return true;
 }
 
-/// Not before all is read that was said to the former one.
+/// Not before all is read that was said to the former one, unless somebody talks without end there.
 Result<bool> Manager::bind_notify_again() {
   take_notifications();
   pollfd former{notify_.get(), POLLIN, 0};
-  if (sys::poll(&former, 1, 0) != 0) return false;
+  if (sys::poll(&former, 1, 0) != 0 && sockets_pause_ < last_pause) return false;
   PERDURE_TRY(UniqueFd fresh, bind_message_socket(notify_path()));
   PERDURE_CHECK(poller_.add(fresh.get(), loop::Interest::Read, token_of(TokenKind::Notify)));
   static_cast<void>(poller_.remove(notify_.get()));
   notify_ = std::move(fresh);
   park(notify_label, notify_.get());
-  notify_socket_.file = SocketFile::at(notify_path());
+  note_socket(notify_socket_, notify_file_label, notify_path());
   return true;
 }
 

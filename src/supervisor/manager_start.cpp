@@ -432,8 +432,8 @@ Result<void> Manager::recover() {
     park(units_label, saved_->fd());
     load_arguments();
   }
-  PERDURE_CHECK(open_control(std::move(parked[control_label])));
-  PERDURE_CHECK(open_notify(std::move(parked[notify_label])));
+  PERDURE_CHECK(open_control(std::move(parked[control_label]), std::move(parked[control_file_label])));
+  PERDURE_CHECK(open_notify(std::move(parked[notify_label]), std::move(parked[notify_file_label])));
   UniqueFd syslog = std::move(parked[syslog_label]);
   UniqueFd syslog_file = std::move(parked[syslog_file_label]);
   UniqueFd syslog_pipe = std::move(parked[syslog_pipe_label]);

@@ -311,17 +311,40 @@ void Manager::reload_file(SupervisedUnit& unit) {
     if (!diagnostic.is_warning && fresh.load_error.empty()) fresh.load_error = diagnostic.text();
     fresh.remarks.push_back(diagnostic.text());
   }
+  const std::uint64_t hash = suspected_hash(found);
+  if (hash != 0 && fresh.load_state == LoadState::Loaded &&
+      is_quarantined(crashes_.record(), Input::Unit, unit.name, hash)) {
+    fresh.load_state = LoadState::Error;
+    fresh.load_error = quarantine_text(Input::Unit, unit.name);
+    fresh.remarks.push_back(fresh.load_error);
+  }
   {
-    const CrashFile::Held held{crashes_, Input::Unit, unit.name, suspected_hash(found)};
+    const CrashFile::Held held{crashes_, Input::Unit, unit.name, hash};
     read_sources(fresh, found);
   }
   if (fresh.load_state != LoadState::Loaded) {
     const core::UnitRecord* const record = engine_.record(unit.id);
-    const bool is_at_rest = unit.runs.empty() && (record == nullptr || core::is_inactive(record->state));
-    if (!is_at_rest) new_units_.pop_back();  // else whatever wants it does not start it as it was
+    const bool is_at_rest =
+        unit.runs.empty() && (record == nullptr || (core::is_inactive(record->state) && record->job == core::no_job));
+    const bool is_known_to_core = engine_.settings(unit.id) != nullptr;
+    // What the core knows of it stays, for what is under way with it; at rest, nobody who wants it starts it as it was.
+    if (is_known_to_core) new_units_.pop_back();
+    if (is_known_to_core && is_at_rest) {
+      introduce_again(unit);
+      new_units_.back().settings.cannot_start = true;
+    }
+    if (is_at_rest) {
+      unit.fragment_path = fresh.fragment_path;
+      unit.drop_ins = std::move(fresh.drop_ins);
+      unit.sources_hash = 0;
+      const Result<void> saved = saved_->add({unit.id, unit.name, unit.fragment_path,
+                                              static_cast<std::uint8_t>(fresh.load_state), fresh.load_error, found.sources});
+      if (!saved) notes_.push_back(saved.error().message());
+    }
     fresh.remarks.push_back(unit.runs.empty() ? "its file cannot be used (any more); it cannot be started"
                                               : "its file cannot be used any more; it goes on as it was loaded");
     unit.remarks = std::move(fresh.remarks);
+    unit.own_remarks = static_cast<std::uint32_t>(unit.remarks.size());
     unit.load_error = std::move(fresh.load_error);
     unit.load_state = fresh.load_state;
     return;
@@ -395,7 +418,8 @@ void Manager::introduce() {
       const unit::UnitName& name = names_[dependency.name];
       const SupervisedUnit* other = find(name.text());
       const bool is_run = name.type() == unit::UnitType::Service || name.type() == unit::UnitType::Target;
-      if (other == nullptr && !is_recovering_ && is_run) other = load_named(name.text());
+      // A former manager has loaded what there is; it may have known it by another name.
+      if (other == nullptr && is_run) other = is_recovering_ ? resolve(name.text()) : load_named(name.text());
       const bool must_be = dependency.kind == DependencyKind::Requires || dependency.kind == DependencyKind::BindsTo;
       const bool is_usable = other != nullptr && other->load_state == LoadState::Loaded;
       if (must_be && is_run && !is_usable) {

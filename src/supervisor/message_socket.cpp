@@ -51,7 +51,9 @@ class Interruptions {
   Interruptions() {
     struct sigaction nothing {};
     nothing.sa_handler = [](int) {};
-    sys::sigaction(SIGALRM, &nothing, nullptr);  // stays: one more may be on its way when the timer is stopped
+    // Stays: one more may be on its way when the timer is stopped.
+    is_set_ = sys::sigaction(SIGALRM, &nothing, nullptr) == 0;
+    if (!is_set_) return;
     sigset_t alarm;
     sigemptyset(&alarm);
     sigaddset(&alarm, SIGALRM);
@@ -59,6 +61,7 @@ class Interruptions {
     sys::setitimer(ITIMER_REAL, {{0, interruption_us}, {0, interruption_us}});
   }
   ~Interruptions() {
+    if (!is_set_) return;
     sys::setitimer(ITIMER_REAL, {});
     sys::sigprocmask(SIG_SETMASK, &before_, nullptr);
   }
@@ -67,17 +70,18 @@ class Interruptions {
 
  private:
   sigset_t before_{};
+  bool is_set_ = false;
 };
 
 /// What it carries is refused a number for want of room, or for want of descriptors.
-std::optional<ReceivedMessage> look(int socket, std::span<char> room) {
+std::optional<ReceivedMessage> look(int socket, std::span<char> room, bool with_pidfd = true) {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int))];
   iovec part{room.data(), room.size()};
   msghdr header{};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
   header.msg_control = control;
-  header.msg_controllen = sizeof control;
+  header.msg_controllen = with_pidfd ? sizeof control : CMSG_SPACE(sizeof(ucred));
   const ssize_t size = sys::recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_PEEK);
   if (size < 0) return std::nullopt;
   ReceivedMessage message;
@@ -132,8 +136,7 @@ std::optional<ReceivedMessage> look_at_message(int socket, std::span<char> room)
   std::optional<ReceivedMessage> message;
   {
     const NoNewDescriptors guard;
-    if (!guard.is_set()) return std::nullopt;
-    message = look(socket, room);
+    message = look(socket, room, guard.is_set());  // room for no pidfd is room for no descriptor
   }
   if (!message || message->carries_descriptors) return message;
   return look(socket, room);

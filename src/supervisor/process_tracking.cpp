@@ -552,25 +552,21 @@ pid_t ProcessTracking::only_child_of(const RunProcesses& run, pid_t parent) cons
 /// What /proc says of a number is of our process when that is still there afterwards.
 std::optional<std::string> ProcessTracking::leaf_of(pid_t pid, int pidfd) const {
   if (kind_ == TrackingKind::BestEffort || pid <= 1) return std::nullopt;
+  const bool is_v2 = kind_ == TrackingKind::CgroupV2;
   const std::string text = read_at(AT_FDCWD, "/proc/" + std::to_string(pid) + "/cgroup");
   const bool has_gone = pidfd >= 0 && sys::pidfd_send_signal(pidfd, 0) != 0 && errno == ESRCH;
   if (has_gone) {
-    const std::uint64_t id = kind_ == TrackingKind::CgroupV2 ? cgroup_of(pidfd) : 0;
-    return id == 0 ? std::string{} : leaf_with_id(id).value_or(std::string{});
+    const std::uint64_t id = is_v2 ? cgroup_of(pidfd) : 0;
+    if (id != 0) return leaf_with_id(id).value_or(std::string{});
   }
-  const std::string hierarchy = ":name=" + instance_ + ":";
-  for (std::string_view line : base::lines(text)) {
-    if (kind_ == TrackingKind::CgroupV2) {
-      if (!base::remove_prefix(line, "0::") || !base::remove_prefix(line, shown_path_)) continue;
-    } else {
-      const std::size_t at = line.find(hierarchy);
-      if (at == std::string_view::npos) continue;
-      line.remove_prefix(at + hierarchy.size());
-    }
-    if (!base::remove_prefix(line, "/")) continue;
+  const std::string hierarchy = is_v2 ? "0::" + shown_path_ : "name=" + instance_ + ":";
+  for (std::string_view line : base::lines(has_gone ? std::string_view{} : std::string_view{text})) {
+    if (!is_v2) line.remove_prefix(std::min(line.find(':') + 1, line.size()));  // the number of the hierarchy
+    if (!base::remove_prefix(line, hierarchy) || !base::remove_prefix(line, "/") || line.empty()) continue;
     return std::string{line.substr(0, line.find('/'))};  // a service may have cgroups of its own in its leaf
   }
-  return std::string{};
+  // In a hierarchy of cgroup v1, whoever ends goes back to the top.
+  return is_v2 ? std::optional{std::string{}} : std::nullopt;
 }
 
 /// The leaf that is, or that holds, the cgroup with this number; empty: it is none of ours. Nothing: it could not be found out.

@@ -21,7 +21,10 @@ bool is_listened_to(const std::string& path) {
   for (const int type : {SOCK_DGRAM, SOCK_STREAM}) {
     const UniqueFd socket{sys::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     if (socket && sys::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return true;
-    if (socket && errno == EAGAIN) return true;  // so many wait that no more may
+    // EAGAIN: so many wait that no more may. Who cannot find out must not take it for free.
+    const bool is_nobody =
+        errno == ECONNREFUSED || errno == EPROTOTYPE || errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
+    if (!is_nobody) return true;
   }
   return false;
 }
@@ -33,7 +36,8 @@ SocketFile SocketFile::at(std::string path) {
 
 Standing SocketFile::look() const {
   struct stat there {};
-  if (sys::lstat(path_.c_str(), &there) != 0) return Standing::Free;
+  if (sys::lstat(path_.c_str(), &there) != 0)
+    return errno == ENOENT || errno == ENOTDIR ? Standing::Free : Standing::Anothers;
   struct stat ours {};
   if (file_ && sys::fstat(file_.get(), &ours) == 0 && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
     return Standing::Ours;

@@ -75,6 +75,7 @@ struct Run : MainProcess {
   bool log_has_ended = false;    ///< nobody has it open for writing
   bool is_released = false;      ///< waits only for its last log bytes to be written
   bool is_killed = false;        ///< all of it got SIGKILL
+  std::uint64_t oom_kills = 0;   ///< of its processes, when that was last counted
   std::uint8_t looks = 0;        ///< at whether it is empty, in a row
   /// No process is known to be alive.
   [[nodiscard]] bool is_without_process() const noexcept {

@@ -356,6 +356,7 @@ void DirectoryNames::add(const std::string& directory) {
 }
 
 bool DirectoryNames::may_have(std::string_view directory, std::string_view name) const noexcept {
+  if (name.starts_with('.')) return true;  // they are in no list
   for (const auto& [known, names] : known_)
     if (known == directory) return std::binary_search(names.begin(), names.end(), name, std::less<>{});
   return true;

@@ -125,6 +125,53 @@ TEST_F(BadUnit, WhatIsMaskedIsStartedByNobodyWhoWantsItAndHasNotFailed) {
   EXPECT_TRUE(eventually([&] { return instance_.show("other.service").sub_state == "running"; })) << "mended";
 }
 
+TEST_F(BadUnit, WhatIsMaskedStaysMaskedForTheNextManager) {
+  instance_.add_unit("other.service", sleeper);
+  instance_.add_unit("one.service", "[Unit]\nWants=other.service\n" + sleeper);
+  ASSERT_EQ(instance_.carry_out("start", {"one.service"}), "done");
+  ASSERT_EQ(instance_.carry_out("stop", {"one.service", "other.service"}), "done");
+  instance_.add_unit("other.service", "");
+  instance_.ask({{"verb", "daemon-reload"}});
+  EXPECT_EQ(instance_.unit("other.service").at("LoadState"), "masked");
+  ASSERT_TRUE(signal_descendant(static_cast<pid_t>(manager_), SIGKILL));
+  ASSERT_TRUE(eventually([&] { return instance_.number("ManagerPID") != manager_; }));
+  manager_ = instance_.number("ManagerPID");
+  EXPECT_EQ(instance_.unit("other.service").at("LoadState"), "masked");
+  ASSERT_EQ(instance_.carry_out("start", {"one.service"}), "done");
+  EXPECT_EQ(instance_.show("other.service").sub_state, "dead");
+}
+
+TEST_F(BadUnit, WhatWaitsToBeStartedWhileItsFileIsBrokenIsStartedAsItWasLoaded) {
+  const std::string go = instance_.path("truth/go");
+  const std::string marks = instance_.path("truth/marks");
+  ASSERT_EQ(::mkfifo(go.c_str(), 0600), 0);
+  instance_.add_unit("slow.service", "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'read line < " + go + "'\n");
+  instance_.add_unit("late.service", "[Unit]\nAfter=slow.service\n[Service]\nExecStartPre=/bin/sh -c 'echo pre > " + marks +
+                                         "'\nExecStart=/bin/sleep 1000\n");
+  instance_.ask({{"verb", "start"}, {"units", {"slow.service", "late.service"}}, {"wait", false}});
+  ASSERT_TRUE(eventually([&] { return instance_.show("slow.service").sub_state == "start"; }));
+  instance_.add_unit("late.service", "[Servi");
+  instance_.ask({{"verb", "daemon-reload"}});
+  EXPECT_EQ(instance_.show("late.service").sub_state, "dead") << "it goes on waiting";
+  perdure::testing::write_file(go, "go\n");
+  ASSERT_TRUE(eventually([&] { return instance_.show("late.service").sub_state == "running"; }));
+  EXPECT_EQ(perdure::testing::read_file(marks), "pre\n") << "with all that it asked for";
+}
+
+TEST_F(BadUnit, AnotherNameOfWhatAUnitRequiresIsStillKnownToTheNextManager) {
+  instance_.add_unit("maria.service", sleeper);
+  std::filesystem::create_symlink("maria.service", instance_.path("units/mysql.service"));
+  instance_.add_unit("app.service", "[Unit]\nRequires=mysql.service\nAfter=mysql.service\n" + sleeper);
+  ASSERT_EQ(instance_.carry_out("start", {"app.service"}), "done");
+  ASSERT_TRUE(signal_descendant(static_cast<pid_t>(manager_), SIGKILL));
+  ASSERT_TRUE(eventually([&] { return instance_.number("ManagerPID") != manager_; }));
+  manager_ = instance_.number("ManagerPID");
+  EXPECT_EQ(instance_.carry_out("restart", {"app.service"}), "done");
+  EXPECT_EQ(instance_.remarks("app.service"), "");
+  EXPECT_EQ(instance_.carry_out("stop", {"maria.service"}), "done");
+  EXPECT_EQ(instance_.show("app.service").sub_state, "dead") << "it is stopped with what it requires";
+}
+
 TEST_F(BadUnit, WhatIsNoUnitFileInADirectoryOfUnitsIsPassedOver) {
   const std::string units = instance_.path("units/");
   instance_.add_unit("good.service", sleeper);

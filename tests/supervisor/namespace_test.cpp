@@ -38,6 +38,7 @@ TEST(KeeperAsProcess1, WithstandsWhatIsInsideReapsOrphansAndStopsInOrder) {
   EXPECT_TRUE(eventually([&] { return !has_zombie_child(keeper); }));
   EXPECT_EQ(instance.number("ManagerPID"), manager) << "the manager had no part in it";
   for (Service& service : instance.services()) {
+    ASSERT_TRUE(eventually([&] { return service.truth->lives > 0U; })) << service.name << " has not lived yet";
     const ShownUnit shown = instance.show(service.name);
     EXPECT_EQ(shown.sub_state, "running") << service.name;
     EXPECT_EQ(service.truth->lives.load(), 1U) << service.name;

@@ -43,9 +43,9 @@ TEST(OutOfMemory, WhereNobodyCountsByRunItIsToldAsLikely) {
   ASSERT_TRUE(signal_descendant(static_cast<pid_t>(instance.show(second.name).main_pid), SIGKILL));
   ASSERT_TRUE(instance.wait_for(second.name, "failed"));
   const std::string line =
-      "killed with SIGKILL; the kernel has meanwhile killed 2 processes of this machine for want of memory: that it is one "
-      "of "
-      "them is likely and cannot be proved here";
+      "killed with SIGKILL; the kernel has killed 2 processes of this machine for want of memory since they were last "
+      "counted: "
+      "that it is one of them is likely and cannot be proved here";
   EXPECT_THAT(instance.remarks(second.name), HasSubstr(line));
   EXPECT_TRUE(instance.wait_for_output("perdure: second.service: " + line + "\n")) << instance.output();
   EXPECT_EQ(instance.unit(second.name).at("Result"), "signal");
