@@ -132,6 +132,8 @@ class Manager : private InstanceView {
   void reload_file(SupervisedUnit& unit);
   [[nodiscard]] bool is_as_loaded(const SupervisedUnit& unit, const FoundUnit& found) const;
   void introduce_again(SupervisedUnit& unit);
+  void load_pulled_in(std::size_t first);
+  void introduce_who_names_them();
   bool objects_to_default_order(const NewUnit& target, NamedDependency dependency) const;
   void introduce();
 

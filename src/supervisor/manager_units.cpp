@@ -190,7 +190,7 @@ SupervisedUnit* Manager::resolve(std::string_view name) const {
   if (SupervisedUnit* const known = find(name)) return known;
   const Result<unit::UnitName> parsed = unit::UnitName::parse(name);
   if (!parsed) return nullptr;
-  SupervisedUnit* const meant = find(files_.find(*parsed).name.text());
+  SupervisedUnit* const meant = find(files_.name_of(*parsed).text());
   if (meant != nullptr) aliases_.emplace(name, meant->id);
   return meant;
 }
@@ -382,7 +382,7 @@ bool Manager::is_as_loaded(const SupervisedUnit& unit, const FoundUnit& found) c
 void Manager::introduce_again(SupervisedUnit& unit) {
   NewUnit fresh{.id = unit.id, .named = unit.named, .settings = *engine_.settings(unit.id)};
   clear_lists(fresh.settings);
-  fresh.settings.cannot_start = false;
+  fresh.settings.cannot_start = unit.load_state != LoadState::Loaded;
   unit.remarks.resize(unit.own_remarks);
   new_units_.push_back(std::move(fresh));
 }
@@ -403,14 +403,14 @@ void Manager::reload_files() {
   say("the files of " + std::to_string(by_name_.size()) + " units were read again");
 }
 
-/// Tells the core of the units that were added, with the names in their dependencies resolved.
-void Manager::introduce() {
-  // What these name is loaded, too; the other kinds of dependency are about units that are loaded anyway.
+/// What the units that were added, from number `first` on, pull in is loaded, too; the other kinds of dependency are about units
+/// that are loaded anyway.
+void Manager::load_pulled_in(std::size_t first) {
   const auto pulls = [](DependencyKind kind) {
     return kind == DependencyKind::Wants || kind == DependencyKind::Requires || kind == DependencyKind::BindsTo ||
            kind == DependencyKind::Upholds || kind == DependencyKind::OnFailure || kind == DependencyKind::OnSuccess;
   };
-  for (std::size_t i = 0; i < new_units_.size(); ++i) {
+  for (std::size_t i = first; i < new_units_.size(); ++i) {
     // By index: a unit that has to be loaded joins the list.
     for (std::size_t k = 0; k < new_units_[i].named.size(); ++k) {
       const NamedDependency dependency = new_units_[i].named[k];
@@ -422,24 +422,33 @@ void Manager::introduce() {
       if (other == nullptr && is_run) other = is_recovering_ ? resolve(name.text()) : load_named(name.text());
       const bool must_be = dependency.kind == DependencyKind::Requires || dependency.kind == DependencyKind::BindsTo;
       const bool is_usable = other != nullptr && other->load_state == LoadState::Loaded;
+      SupervisedUnit* const unit = find(new_units_[i].id);
       if (must_be && is_run && !is_usable) {
         new_units_[i].settings.cannot_start = true;
-        SupervisedUnit* const unit = find(new_units_[i].id);
         if (unit != nullptr)
           unit->remarks.push_back("it requires " + name.text() + ", which " +
                                   (other == nullptr ? "does not exist" : "cannot be loaded") + "; it cannot be started");
       }
-      if (must_be && !is_run) {
-        SupervisedUnit* const unit = find(new_units_[i].id);
-        if (unit != nullptr) unit->remarks.push_back(name.text() + " is not managed by this version; taken as satisfied");
-      }
+      if (must_be && !is_run && unit != nullptr)
+        unit->remarks.push_back(name.text() + " is not managed by this version; taken as satisfied");
     }
   }
+}
+
+/// Tells the core of the units that were added, with the names in their dependencies resolved.
+void Manager::introduce() {
+  load_pulled_in(0);
+  const std::size_t added = new_units_.size();
+  introduce_who_names_them();
+  load_pulled_in(added);
   for (NewUnit& fresh : new_units_) {
     for (const NamedDependency dependency : fresh.named) {
       const auto kind = list_of(dependency.kind);
       if (kind == nullptr) continue;
-      const SupervisedUnit* const other = find(names_[dependency.name].text());
+      const unit::UnitName& name = names_[dependency.name];
+      // What is loaded for no other's sake may be meant by another name of its.
+      const bool is_service = name.type() == unit::UnitType::Service;
+      const SupervisedUnit* const other = is_service ? resolve(name.text()) : find(name.text());
       if (other == nullptr || other->id == fresh.id) continue;
       if (dependency.kind == DependencyKind::After && objects_to_default_order(fresh, dependency)) continue;
       std::vector<core::UnitId>& list = fresh.settings.*kind;
@@ -457,6 +466,28 @@ void Manager::introduce() {
   static_cast<void>(specs_->flush());  // what is not written now is tried again with the first start
   for (NewUnit& fresh : new_units_) events_.emplace_back(core::UnitLoaded{fresh.id, std::move(fresh.settings)});
   base::clear_burst(new_units_);
+}
+
+/// A unit may have been named by others before it was loaded: for their order, it is known from now on.
+void Manager::introduce_who_names_them() {
+  if (is_recovering_) return;  // all that there is comes at once
+  std::vector<core::UnitId> ids;
+  std::vector<std::uint32_t> names;
+  for (const NewUnit& fresh : new_units_) {
+    ids.push_back(fresh.id);
+    const SupervisedUnit* const unit = find(fresh.id);
+    if (const auto number = unit == nullptr ? std::nullopt : names_.find(unit->name)) names.push_back(*number);
+  }
+  std::sort(ids.begin(), ids.end());
+  std::sort(names.begin(), names.end());
+  for (const auto& unit : units_) {
+    if (unit == nullptr || engine_.settings(unit->id) == nullptr || std::binary_search(ids.begin(), ids.end(), unit->id))
+      continue;
+    const bool names_one = std::any_of(unit->named.begin(), unit->named.end(), [&](NamedDependency dependency) {
+      return std::binary_search(names.begin(), names.end(), std::uint32_t{dependency.name});
+    });
+    if (names_one) introduce_again(*unit);
+  }
 }
 
 /// A target comes after what it pulls in only where that says nothing else: the rule of settle_default_order().

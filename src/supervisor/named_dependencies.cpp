@@ -47,6 +47,11 @@ NamedDependency NameTable::add(DependencyKind kind, const unit::UnitName& name) 
   return {.kind = kind, .name = known->second & (names_max - 1)};
 }
 
+std::optional<std::uint32_t> NameTable::find(std::string_view name) const {
+  const auto known = numbers_.find(name);
+  return known == numbers_.end() ? std::nullopt : std::optional{known->second};
+}
+
 std::vector<NamedDependency> named_dependencies(const Spec& spec, NameTable& names) {
   std::size_t count = 0;
   for (const Kind& kind : kinds) count += (spec.*kind.names).size();

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -48,6 +49,8 @@ static_assert(sizeof(NamedDependency) == 4);
 class NameTable {
  public:
   NamedDependency add(DependencyKind kind, const unit::UnitName& name);
+  /// Nothing: nobody has named it.
+  [[nodiscard]] std::optional<std::uint32_t> find(std::string_view name) const;
   [[nodiscard]] const unit::UnitName& operator[](std::uint32_t number) const { return names_[number]; }
 
  private:

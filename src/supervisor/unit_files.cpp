@@ -404,6 +404,12 @@ std::vector<std::string> UnitFiles::link_directories(const UnitName& name) const
   return directories;
 }
 
+UnitName UnitFiles::name_of(const UnitName& name) const {
+  FoundUnit found{.name = name};
+  Search{directories_, listed_}.locate(found);
+  return found.name;
+}
+
 Result<FoundUnit> UnitFiles::find_file(const std::string& path) const {
   PERDURE_TRY(const UnitName name, UnitName::parse(last_part(path)));
   PERDURE_TRY(const std::string full, os::absolute_path(path));

@@ -105,6 +105,8 @@ class UnitFiles {
   };
 
   [[nodiscard]] FoundUnit find(const unit::UnitName& name) const;
+  /// The name of the file that counts for it, after aliases; itself where there is none. No file is read.
+  [[nodiscard]] unit::UnitName name_of(const unit::UnitName& name) const;
   /// The unit in the file at `path`, with the drop-ins beside it and in the directories. Fails where the last part of the path is
   /// no unit's name, or there is no such file.
   [[nodiscard]] Result<FoundUnit> find_file(const std::string& path) const;

@@ -2,6 +2,7 @@
 // that is over.
 #include <perdure/unique_fd.hpp>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -68,6 +69,27 @@ TEST_F(Requests, AFileThatWasMendedIsReadAgain) {
   EXPECT_EQ(instance_.carry_out("start", {"web.service"}), "done");
   EXPECT_EQ(instance_.show("web.service").sub_state, "running");
   EXPECT_EQ(instance_.remarks("web.service"), "");
+}
+
+TEST_F(Requests, AUnitIsOrderedAlsoAfterWhatIsLoadedLaterAndByAnyOfItsNames) {
+  const std::string go = instance_.path("truth/go");
+  ASSERT_EQ(::mkfifo(go.c_str(), 0600), 0);
+  instance_.add_unit("maria.service", "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'read line < " + go + "'\n");
+  std::filesystem::create_symlink("maria.service", instance_.path("units/mysql.service"));
+  instance_.add_unit("named.service", "[Unit]\nAfter=maria.service\n[Service]\nExecStart=/bin/sleep 1000\n");
+  ASSERT_EQ(instance_.carry_out("start", {"named.service"}), "done");  // maria.service is not known yet
+  ASSERT_EQ(instance_.carry_out("stop", {"named.service"}), "done");
+  instance_.ask({{"verb", "start"}, {"units", {"maria.service"}}, {"wait", false}});
+  ASSERT_TRUE(eventually([&] { return instance_.show("maria.service").sub_state == "start"; }));
+  instance_.add_unit("app.service", "[Unit]\nAfter=mysql.service\n[Service]\nExecStart=/bin/sleep 1000\n");
+  instance_.ask({{"verb", "start"}, {"units", {"named.service", "app.service"}}, {"wait", false}});
+  for (const char* const name : {"named.service", "app.service"}) {
+    EXPECT_EQ(instance_.show(name).sub_state, "dead") << name;
+    EXPECT_NE(instance_.unit(name).at("Job"), 0) << name << " waits";
+  }
+  perdure::testing::write_file(go, "go\n");
+  for (const char* const name : {"named.service", "app.service"})
+    EXPECT_TRUE(eventually([&] { return instance_.show(name).sub_state == "running"; })) << name;
 }
 
 TEST_F(Requests, WhichDropInsCountIsShownAlsoByTheNextManager) {
