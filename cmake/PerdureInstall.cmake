@@ -8,8 +8,12 @@ include(GNUInstallDirs)
 set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/perdure)
 set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
+set(left_out "")
+if(NOT perdure_has_http)
+  set(left_out REGEX "/(http|prometheus)\\.hpp$" EXCLUDE)
+endif()
 install(DIRECTORY "${perdure_SOURCE_DIR}/include/perdure" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-        COMPONENT perdure_development FILES_MATCHING PATTERN "*.hpp")
+        COMPONENT perdure_development FILES_MATCHING PATTERN "*.hpp" ${left_out})
 if(PERDURE_INSTALL_DAEMON_HPP)
   install(FILES "${perdure_SOURCE_DIR}/include/perdure/compat/daemon.hpp" DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
           COMPONENT perdure_development)
@@ -24,7 +28,11 @@ endif()
 
 # One export set per linkage, so that both can stand in one prefix; perdureConfig.cmake picks.
 foreach(linkage IN LISTS perdure_linkages)
-  install(TARGETS libperdure_${linkage} libperdure_compat_${linkage} libperdure_testing_${linkage}
+  set(libraries libperdure_${linkage} libperdure_compat_${linkage} libperdure_testing_${linkage})
+  if(perdure_has_http)
+    list(APPEND libraries libperdure_http_${linkage})
+  endif()
+  install(TARGETS ${libraries}
     EXPORT perdure-${linkage}
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT perdure_static
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT perdure_shared NAMELINK_COMPONENT perdure_shared)
@@ -54,7 +62,11 @@ if(IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
 else()
   set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 endif()
-foreach(package IN ITEMS perdure perdure-compat)
+set(packages perdure perdure-compat)
+if(perdure_has_http)
+  list(APPEND packages perdure-http)
+endif()
+foreach(package IN LISTS packages)
   configure_file(cmake/${package}.pc.in "${PROJECT_BINARY_DIR}/${package}.pc" @ONLY)
   install(FILES "${PROJECT_BINARY_DIR}/${package}.pc" DESTINATION ${pc_dir} COMPONENT perdure_development)
 endforeach()

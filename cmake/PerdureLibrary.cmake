@@ -55,7 +55,7 @@ function(perdure_library name)
 endfunction()
 
 perdure_library(perdure STANDARD cxx_std_20
-  MODULES base config policy wire os loop process logbook health control daemon
+  MODULES base config policy wire os loop work process rights net logbook health control daemon app
   PUBLIC fmt::fmt)
 
 # C++17 is enough for users of compat: perdure itself is linked, its headers and language level are not passed on.
@@ -64,3 +64,9 @@ perdure_library(compat STANDARD cxx_std_17
 
 perdure_library(testing STANDARD cxx_std_20
   MODULES testing PUBLIC perdure)
+
+# Linked by name, so that what is installed knows nothing of our pkg-config targets.
+if(perdure_has_http)
+  perdure_library(http STANDARD cxx_std_20
+    MODULES http PUBLIC perdure PRIVATE microhttpd)
+endif()

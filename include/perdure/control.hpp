@@ -67,6 +67,18 @@ class PERDURE_EXPORT ControlServer {
   /// come to the former one is let in first; appends requests as process() does. The server closes both, and unlinks neither.
   /// On failure: all is as it was, and `listener` is still the caller's.
   Result<void> listen_at(int listener, std::vector<Request>& requests);
+  /// The file of the socket, as a successor needs it to take_over(): path, device and inode; an empty path where it is not ours.
+  struct File {
+    std::string path{};
+    std::uint64_t device = 0, inode = 0;
+  };
+  [[nodiscard]] File file() const;
+  /// A predecessor has left us the socket: `file`, unless its path is empty, is ours to unlink, and clients that ask the kernel who
+  /// listens (SO_PEERCRED) are told of this process.
+  void take_over(const File& file);
+  /// Accepts nobody any more and leaves the file alone: a successor has a copy of listener(). Connections stay, and requests of
+  /// theirs. listener() is -1 from then on.
+  void leave_to_successor() noexcept;
   /// When process() should be called even if fd() is silent: a line is due, or accepting pauses.
   [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> next_deadline() const noexcept;
   /// Accepts, reads, writes and times out, without blocking; appends complete requests, at most 64.

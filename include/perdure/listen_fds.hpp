@@ -10,6 +10,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "perdure/export.hpp"
@@ -24,6 +25,9 @@ class PERDURE_EXPORT ListenFds {
   /// What is meant for this process (LISTEN_PID is its pid); none where the variables are absent, malformed or another's.
   /// At most 1,024 are taken.
   static ListenFds from_environment();
+
+  /// One more, that came another way: from a predecessor, in an upgrade.
+  void add(std::string name, UniqueFd fd) { sockets_.push_back({std::move(name), std::move(fd)}); }
 
   [[nodiscard]] std::size_t size() const noexcept { return sockets_.size(); }
   /// Names in the order passed; "unknown" where LISTEN_FDNAMES has none.

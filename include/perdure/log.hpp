@@ -7,20 +7,27 @@
 // first one. A message over 32 KiB is cut, visibly.
 // Thread safety: all calls, from any thread. Fork: only while no other thread logs. Signal safety: none.
 //
+// Fields are named values beside the message: `key=value` at the line's end, quoted where they need it, and fields of their own in
+// journald. A secret one stands there as `key=***`; its value is not even stored.
+//
 //     ctx.log().info("read {} rows from {}", rows, device);
 //     ctx.log().error("{}", result.error().message());
+//     ctx.log().info("login", {{"user", name}, {"port", 22}, perdure::LogField::secret("token")});
 #pragma once
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include <fmt/core.h>
 
+#include "perdure/callback.hpp"
 #include "perdure/export.hpp"
 #include "perdure/result.hpp"
 
@@ -50,7 +57,11 @@ enum class LogTarget : std::uint8_t {
   Syslog,  ///< RFC 3164 datagrams to /dev/log, our own socket
   File,    ///< a RotatingFile
   None,
+  Journal,  ///< journald's own protocol, with fields; where there is no journald: as Auto, and a line says so
 };
+
+/// When a file is old, whatever its size. By the local calendar, so that a day may have 23 or 25 hours.
+enum class RotateEvery : std::uint8_t { Never, Hour, Day };
 
 struct LogOptions {
   LogTarget target = LogTarget::Auto;
@@ -61,15 +72,35 @@ struct LogOptions {
   /// Rotation by size; 0: never by itself.
   std::uint64_t max_bytes = 0;
   unsigned backups = 1;
+  /// Rotation by time: before the first line of a new hour or day. Of LogTarget::File.
+  RotateEvery rotate_every = RotateEvery::Never;
   /// Also sends every line to syslog, beside the target.
   bool also_syslog = false;
+};
+
+/// A named value beside a message.
+struct LogField {
+  /// Anything that fmt prints. A name should be a word ([A-Za-z0-9_.-]); other characters in it are shown as `_`.
+  template <class T>
+  LogField(std::string_view field, const T& content) : name(field), value(fmt::format("{}", content)) {}
+  /// A value that never appears, only that there is one. Nothing to pass: what is not passed cannot leak.
+  static LogField secret(std::string_view field) { return LogField{field}; }
+
+  std::string name;
+  std::string value;
+  bool is_secret = false;
+
+ private:
+  explicit LogField(std::string_view field) : name(field), is_secret(true) {}
 };
 
 /// One line on its way to a sink.
 struct LogLine {
   Level level;
   std::chrono::system_clock::time_point time;  ///< when it was said, not when it is written
-  std::string_view text;                       ///< escaped, without newline
+  std::string_view text;                       ///< message and fields, escaped, without newline
+  std::string_view message{};                  ///< as it was said, for sinks that can hold any byte; may be empty: see text
+  std::span<const LogField> fields{};
 };
 
 namespace detail {
@@ -98,21 +129,36 @@ class PERDURE_EXPORT Log {
   void debug(fmt::format_string<Args...> format, Args&&... args) {
     write(Level::Debug, format, std::forward<Args>(args)...);
   }
+  void debug(std::string_view message, std::initializer_list<LogField> fields) noexcept {
+    write_fields(Level::Debug, message, {fields.begin(), fields.size()});
+  }
   template <class... Args>
   void info(fmt::format_string<Args...> format, Args&&... args) {
     write(Level::Info, format, std::forward<Args>(args)...);
+  }
+  void info(std::string_view message, std::initializer_list<LogField> fields) noexcept {
+    write_fields(Level::Info, message, {fields.begin(), fields.size()});
   }
   template <class... Args>
   void warning(fmt::format_string<Args...> format, Args&&... args) {
     write(Level::Warning, format, std::forward<Args>(args)...);
   }
+  void warning(std::string_view message, std::initializer_list<LogField> fields) noexcept {
+    write_fields(Level::Warning, message, {fields.begin(), fields.size()});
+  }
   template <class... Args>
   void error(fmt::format_string<Args...> format, Args&&... args) {
     write(Level::Error, format, std::forward<Args>(args)...);
   }
+  void error(std::string_view message, std::initializer_list<LogField> fields) noexcept {
+    write_fields(Level::Error, message, {fields.begin(), fields.size()});
+  }
   template <class... Args>
   void critical(fmt::format_string<Args...> format, Args&&... args) {
     write(Level::Critical, format, std::forward<Args>(args)...);
+  }
+  void critical(std::string_view message, std::initializer_list<LogField> fields) noexcept {
+    write_fields(Level::Critical, message, {fields.begin(), fields.size()});
   }
 
   template <class... Args>
@@ -120,7 +166,9 @@ class PERDURE_EXPORT Log {
     if (is_enabled(level)) write_formatted(level, format, fmt::make_format_args(args...));
   }
   /// A finished text; never used as a format.
-  void write_text(Level level, std::string_view message) noexcept;
+  void write_text(Level level, std::string_view message) noexcept { write_fields(level, message, {}); }
+  /// A finished text with fields; further ones than 32 are left out, and counted at the line's end.
+  void write_fields(Level level, std::string_view message, std::span<const LogField> fields) noexcept;
 
   [[nodiscard]] bool is_enabled(Level level) const noexcept { return level >= level_.load(std::memory_order_relaxed); }
   [[nodiscard]] Level level() const noexcept { return level_.load(std::memory_order_relaxed); }
@@ -131,6 +179,10 @@ class PERDURE_EXPORT Log {
   /// for it.
   /// On failure (the file cannot be opened, …): the sinks stay as they were.
   Result<void> open(const LogOptions& options);
+  /// One more place for lines, beside what open() opens and kept by it; those in memory first. For another logging library, or a
+  /// test. Called under the log's mutex, one line at a time; must not log to this log itself. An Error, or an exception, counts the
+  /// line as lost.
+  void add_target(Callback<Result<void>(const LogLine&)> target);
   /// Rotates files, connects syslog afresh.
   Result<void> rotate() noexcept;
   /// Lines that no sink took since the start, and those dropped from memory. Each sink also says in a line of its own what

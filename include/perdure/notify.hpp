@@ -35,6 +35,9 @@ class PERDURE_EXPORT Notify {
 
   /// One datagram with exactly these lines: 4096 bytes at most, `NAME=value` each; else an Error, and nothing is sent.
   Result<void> send(std::string_view lines) const;
+  /// Finds the init once and for all: for a process that is about to lose sight of the socket's path, by chroot(2). An init that
+  /// makes its socket anew is not found any more. Does nothing without an init.
+  Result<void> connect();
   Result<void> ready() const { return send("READY=1"); }
   /// RELOADING=1 with MONOTONIC_USEC, as Type=notify-reload wants it.
   Result<void> reloading() const;
@@ -49,6 +52,7 @@ class PERDURE_EXPORT Notify {
  private:
   UniqueFd socket_;
   std::string address_;
+  bool is_connected_ = false;
   std::optional<std::chrono::microseconds> watchdog_;
 };
 

@@ -50,7 +50,8 @@ class PERDURE_EXPORT PidFile {
   ///
   /// Refused: a path that is a symbolic link, not a regular file, not ours or hard-linked elsewhere; a directory that others
   /// may write to and that has no sticky bit. Nothing is changed in any of these cases.
-  static Result<PidFile, PidFileError> acquire(const std::string& path);
+  /// `also_of`: a user whose file is as good as ours: whom a daemon became, and who has left it behind.
+  static Result<PidFile, PidFileError> acquire(std::string path, std::optional<uid_t> also_of = std::nullopt);
 
   /// The pid that the lock's holder wrote, if somebody holds the lock now and the number names a living process.
   /// Information: between this answer and its use the holder may be gone. Never blocks on a FIFO, never follows a symbolic
@@ -60,6 +61,10 @@ class PERDURE_EXPORT PidFile {
   /// True if somebody holds the lock now, whatever the content.
   static bool is_locked(const std::string& path);
 
+  /// A lock that another process took at `path`, an absolute one, and handed over with its descriptor. The file stays that
+  /// process's until adopt() or write().
+  static PidFile handed_over(std::string path, UniqueFd lock);
+
   PidFile(PidFile&&) noexcept;
   PidFile& operator=(PidFile&&) noexcept;
   /// remove()s the file when this process owns it, else only closes.
@@ -68,6 +73,8 @@ class PERDURE_EXPORT PidFile {
   /// Publishes the calling process's pid ("812\n", mode 0644) and makes it the file's owner.
   /// On failure: the old content and the lock stay. Refused where somebody removed or replaced the locked file (ESTALE).
   Result<void> write();
+  /// The same with the pid of a successor, which gets a copy of fd() and adopt()s the file. Until abandon() it is ours to remove.
+  Result<void> write_for(pid_t pid);
   /// Makes the calling process, which has the lock through fork(2), the file's owner before it can write() its pid.
   void adopt() noexcept;
   /// Unlinks the file under the lock, then unlocks; where the directory refuses, the file stays, unlocked.

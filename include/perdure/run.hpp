@@ -8,7 +8,7 @@
 // which run there one at a time. One run() per process.
 // Signals: TERM, INT, HUP, USR1, USR2 have one async-signal-safe handler from run()'s first line on; PIPE is ignored; nothing is
 // blocked. A program that replaces one of these handlers owns that signal.
-// Left out: privileges, worker threads, listeners (0.2).
+// Left out: several workers (app.hpp).
 //
 //     int main(int argc, char** argv) {
 //       return perdure::run(argc, argv, {.name = "thermod", .version = "1.2.0"}, [](perdure::Context& ctx) {
@@ -21,6 +21,7 @@
 #include <poll.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <concepts>
 #include <cstdint>
@@ -41,8 +42,11 @@
 #include "perdure/log.hpp"
 #include "perdure/request.hpp"
 #include "perdure/resources.hpp"
+#include "perdure/rights.hpp"
 
 namespace perdure {
+
+class Component;
 
 /// Where the process runs when neither --foreground nor --daemon says so.
 enum class Mode : std::uint8_t {
@@ -71,16 +75,45 @@ struct ResourceWatchOptions {
   bool report_use = false;
 };
 
+/// A number of your own that the daemon tells with its own metrics, whenever it is asked for them.
+struct Metric {
+  enum class Kind : std::uint8_t {
+    Counter,  ///< only grows; its name ends with _total by convention
+    Gauge,
+  };
+  /// [a-zA-Z_][a-zA-Z0-9_]*; names that begin with perdure_ or process_ are ours.
+  std::string name{};
+  std::string help{};
+  /// Outlives run().
+  const std::atomic<std::int64_t>* value = nullptr;
+  Kind kind = Kind::Counter;
+};
+
 struct HealthFileOptions {
   std::string path{};
   /// Written at start and then this often while the body makes progress.
   std::chrono::milliseconds every{1000};
 };
 
+/// A socket that the daemon listens on before its body begins, and hands over to its successor in an upgrade.
+struct ListenerOptions {
+  /// What Context::listener() finds it by, and FileDescriptorName= of an init's socket unit. 1 to 255 printable bytes, no ':'.
+  std::string name{};
+  /// "127.0.0.1:8080", "[::1]:8080", "8080" (every address), "/run/x.sock" or "unix:/run/x.sock", "@abstract". Port 0: any.
+  /// Used where neither a predecessor nor an init has passed a socket of that name.
+  std::string address{};
+  /// Connections that wait for accept(2); the kernel takes net.core.somaxconn at most.
+  int backlog = 4096;
+  /// Of a Unix socket's file, whatever the umask. Who may write to it may connect.
+  mode_t mode = 0660;
+  /// SO_REUSEADDR, so that connections of a former process do not hinder a start. Not for Unix sockets.
+  bool reuse_address = true;
+};
+
 /// How a reload ended.
 struct Reloaded {
   std::string refused{};   ///< why; "": it was committed
-  bool by_signal = false;  ///< SIGHUP was among what asked for it; else only the control socket
+  bool by_signal = false;  ///< SIGHUP was among what asked for it; else only the control socket or the file watch
 };
 
 /// Exit codes of the process, for programs that must keep the numbers of an older one. See exit_code.hpp.
@@ -106,6 +139,11 @@ struct Options {
   ConfigRef config{};
   /// Default of --config; "": /etc/NAME.conf if that exists. A file that is named and missing is an error.
   std::string config_file{};
+  /// Reloads when the configuration file changes, as if SIGHUP had arrived: 200 ms after it has become quiet, whichever way it was
+  /// changed (a rename over it, in place, a link turned as with a ConfigMap). Needs one descriptor; a watch that cannot be had is a
+  /// warning in the log. What changes during the start, between reading the file and step 8, is noticed with the next change; from
+  /// inside a chroot the file cannot be watched.
+  bool watch_config = false;
   /// A file that must be readable before the start, although nothing of ours reads it.
   std::vector<std::string> required_files{};
 
@@ -118,9 +156,17 @@ struct Options {
   /// Commands of your own; one named "status" replaces ours.
   std::vector<ControlCommand> commands{};
 
+  /// Sockets to listen on; see Context::listener().
+  std::vector<ListenerOptions> listeners{};
+
   LogOptions log{};
   HealthFileOptions health_file{};
   ResourceWatchOptions resources{};
+  /// Told by the verb `metrics`, and at /metrics where there is an HttpEndpoint.
+  std::vector<Metric> metrics{};
+
+  /// What is started and stopped beside the body, such as an HttpEndpoint (http.hpp). They outlive run().
+  std::vector<Component*> components{};
 
   /// Sets the options that follow from the settings. Runs once, when these are loaded: before a start, and before a client verb
   /// or --print-unit, which look where the daemon is. So it sets options and does nothing else; what may be wrong with a
@@ -129,6 +175,14 @@ struct Options {
   /// First process, when it is going to start (not for verbs, --help, …): after configure, before the lock. For what a start
   /// prepares or prints; an Error refuses it with the exit code for the configuration. Paths that it sets are unknown to verbs.
   Callback<Result<void>(Options&)> before_start{};
+
+  /// Who the daemon becomes and what it gives up, after all that needs root is open. --user and --group have the last word on
+  /// these two.
+  Rights rights{};
+  /// While there is one thread and the rights are still there: for opening what needs them. Runs in order, without rights to give
+  /// up as well. An Error or exception ends the start: with 77 where it is EACCES or EPERM, else exit_codes.cannot_create. In an
+  /// upgrade the successor runs them with the rights that are left: open sockets by `listeners`, which are handed over.
+  std::vector<Callback<Result<void>()>> before_drop{};
 
   mode_t umask = 027;
   std::string working_directory = "/";
@@ -152,16 +206,25 @@ struct Options {
 };
 
 /// Why a stop was asked for.
-enum class StopReason : std::uint8_t { None, Term, Int, Command, StartFailed, Requested };
+enum class StopReason : std::uint8_t {
+  None,
+  Term,
+  Int,
+  Command,
+  StartFailed,
+  Requested,
+  Upgraded,  ///< a successor serves: accept nobody any more, finish what has begun
+};
 
 namespace detail {
-class Daemon;
+class Running;
 }
 
-/// What the body has in its hand. Belongs to the body's thread, but for beat(), stopping(), request_stop() and log().
+/// What the body of run(), or a worker of an App, has in its hand. Belongs to the body's thread, but for beat(), stopping(),
+/// request_stop() and log().
 class PERDURE_EXPORT Context {
  public:
-  explicit Context(detail::Daemon& daemon) noexcept : daemon_(daemon) {}
+  explicit Context(detail::Running& running) noexcept : running_(running) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
@@ -186,13 +249,16 @@ class PERDURE_EXPORT Context {
   [[nodiscard]] Log& log() noexcept;
   /// The words of the command line that are not ours, in order.
   [[nodiscard]] const std::vector<std::string>& args() const noexcept;
-  /// Sockets that the init opened for us.
+  /// The listening socket of that name in Options::listeners: non-blocking, close-on-exec, the daemon's to close. Safe from any
+  /// thread. A name that is not there is a bug: said in the log and on stderr, and the process aborts.
+  [[nodiscard]] int listener(std::string_view name) const;
+  /// Sockets that the init opened for us, without those that Options::listeners names.
   [[nodiscard]] ListenFds& listen_fds() noexcept;
   /// The path of the PID file in force.
   [[nodiscard]] const std::string& pid_file() const noexcept;
 
  private:
-  detail::Daemon& daemon_;
+  detail::Running& running_;
 };
 
 namespace detail {

@@ -3,6 +3,10 @@
 // The parent forks the worker (no exec: the body is a function), waits for it, forwards TERM, INT, HUP, USR1 and USR2 to it,
 // restarts it as the policy says, and kills it when it outlives the stop budget. The parent needs no descriptor of its own
 // and sleeps in one system call while nothing happens.
+// Under an init that listens (NOTIFY_SOCKET) it needs three, and speaks for the worker: that gets a notify socket and the
+// watchdog's variables of its own, and of its messages READY=1, RELOADING=1, STATUS, WATCHDOG=1 and EXTEND_TIMEOUT_USEC go on to
+// the init; MAINPID, descriptors and all others do not. STOPPING=1 is the parent's, when it is asked to stop; between two workers
+// it says so in STATUS. The init's watchdog hears the worker's own pings only, once it has said READY=1 or WATCHDOG=1.
 // Requires one thread. Call it after detach(). Not thread-safe, not signal-safe; the parent's mask and dispositions are
 // changed while it runs and put back when it returns.
 //
@@ -46,6 +50,8 @@ struct SuperviseOptions {
   bool count_kills = true;
   /// From the first TERM or INT to SIGKILL for the worker.
   std::chrono::milliseconds stop_within{5000};
+  /// Under an init with a watchdog: for how long the parent pings for a worker that has said neither READY=1 nor WATCHDOG=1 yet.
+  std::chrono::milliseconds start_within{90'000};
   /// Called in the parent, between system calls, never in a signal handler. May be empty. An exception ends the process
   /// (std::terminate).
   std::function<void(const WorkerEvent&)> on_event{};

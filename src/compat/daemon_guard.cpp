@@ -182,9 +182,9 @@ auto DaemonGuard::realDaemon(int argc, char** argv, const Callback& mainCb) -> i
   std::clog.flush();
 
   std::optional<perdure::PidFile> lock;
-  if (const std::string path = state_->path(); !path.empty()) {
+  if (std::string path = state_->path(); !path.empty()) {
     compat::make_directories_above(path);
-    auto acquired = perdure::PidFile::acquire(path);
+    auto acquired = perdure::PidFile::acquire(std::move(path));
     if (!acquired) end_first_process(acquired.error().exit_code(), acquired.error().message());
     lock = std::move(*acquired);
   }
@@ -250,13 +250,11 @@ auto DaemonGuard::startDaemon(int argc, char** argv, const Callback& mainCb, boo
 }
 
 void DaemonGuard::setPidFilePath(const std::string& path) {
-  const std::string absolute = compat::absolute_path(path);
-  if (!state_) state_ = std::make_unique<State>();
-  {
-    const std::scoped_lock guard{state_->mutex};
-    state_->pid_path = absolute;
-  }
+  std::string absolute = compat::absolute_path(path);
   compat::choose_pid_file(absolute);
+  if (!state_) state_ = std::make_unique<State>();
+  const std::scoped_lock guard{state_->mutex};
+  state_->pid_path = std::move(absolute);
 }
 
 auto DaemonGuard::getPidFilePath() const -> std::string {

@@ -5,8 +5,11 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
+#include <iomanip>
 #include <new>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -191,6 +194,60 @@ TEST(DaemonGuard, TheWorkerIsDetachedAndSupervised) {
   EXPECT_THAT(said["parent_start_time"].get<std::string>(), testing::MatchesRegex("[0-9-]{10}T[0-9:]{8}Z"));
   EXPECT_LE(said["parent_start_time"], said["main_start_time"]);
   EXPECT_EQ(daemon.hear(), "") << "nothing is started again after 0";
+}
+
+/// When the process `pid` was started, by its /proc/PID/stat and the machine's uptime; good to a second.
+std::time_t started_at(pid_t pid) {
+  const std::string stat = read_file("/proc/" + std::to_string(pid) + "/stat").value_or("");
+  std::istringstream fields{stat.substr(stat.rfind(')') + 2)};
+  std::string field;
+  for (int n = 3; n <= 22; ++n) fields >> field;
+  const double uptime = std::stod(read_file("/proc/uptime").value_or("0"));
+  return std::time(nullptr) -
+         static_cast<std::time_t>(uptime - std::stod(field) / static_cast<double>(::sysconf(_SC_CLK_TCK)));
+}
+
+std::time_t time_in(const json& said, const char* key) {
+  std::tm utc{};
+  std::istringstream{said[key].get<std::string>()} >> std::get_time(&utc, "%Y-%m-%dT%H:%M:%SZ");
+  return ::timegm(&utc);
+}
+
+TEST(DaemonGuard, ItsTimesAreThoseOfTheKernel) {
+  Daemon daemon;
+  DaemonGuard guard;
+  ASSERT_EQ(daemon.launch(guard,
+                          [&] {
+                            json said = json::parse(guard.toString());
+                            said["parent"] = started_at(::getppid());
+                            said["worker"] = started_at(::getpid());
+                            daemon.say(said.dump());
+                            return guard.getRestartCount() < 2 ? 1 : 0;
+                          }),
+            ExitStatus::exited(0))
+      << daemon.error_text();
+  std::time_t last = 0;
+  for (int start = 0; start < 3; ++start) {
+    const json said = json::parse(daemon.hear());
+    EXPECT_EQ(said["restart_count"], start);
+    EXPECT_NEAR(static_cast<double>(time_in(said, "parent_start_time")), said["parent"].get<double>(), 2);
+    EXPECT_NEAR(static_cast<double>(time_in(said, "main_start_time")), said["worker"].get<double>(), 2);
+    EXPECT_GE(time_in(said, "main_start_time"), last) << "later with each restart";
+    last = time_in(said, "main_start_time");
+  }
+  EXPECT_EQ(daemon.hear(), "");
+}
+
+TEST(DaemonGuard, WithoutAPathThereIsNoPidFile) {
+  Daemon daemon;
+  DaemonGuard guard;
+  ASSERT_EQ(daemon.launch(guard,
+                          [&] {
+                            daemon.say(std::filesystem::exists(guard.getPidFilePath()) ? "one" : "none");
+                            return 0;
+                          }),
+            ExitStatus::exited(0));
+  EXPECT_EQ(daemon.hear(), "none");
 }
 
 TEST(DaemonGuard, ACrashedWorkerIsStartedAgain) {

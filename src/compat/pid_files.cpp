@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -15,6 +16,8 @@
 #include <optional>
 #include <string_view>
 #include <vector>
+
+#include <climits>
 
 #include "perdure/compat/daemon.hpp"
 #include "perdure/pid_file.hpp"
@@ -133,8 +136,12 @@ std::string absolute_path(const std::string& path) {
 }
 
 void make_directories_above(const std::string& path) {
-  for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1))
-    (void)::mkdir(path.substr(0, slash).c_str(), 0755);
+  std::array<char, PATH_MAX> above{};
+  if (path.size() >= above.size()) return;  // whoever opens it says so
+  for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    path.copy(above.data(), slash);
+    (void)::mkdir(above.data(), 0755);
+  }
 }
 
 void write_pid_file(const std::string& path) noexcept {

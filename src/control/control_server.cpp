@@ -109,7 +109,7 @@ struct ControlServer::State {
   void expire();
   void settle();
 
-  std::optional<ListeningSocket> listening;  ///< always one
+  std::optional<ListeningSocket> listening;  ///< one, until a successor has it
   UniqueFd epoll;
   std::chrono::milliseconds line_within;
   std::size_t connections_max;
@@ -202,7 +202,7 @@ Result<void> ControlServer::State::listen_at(int listener, std::vector<Request>&
   }
   for (int round = 0; round < former_rounds && !accept_again; ++round) accept_some(requests);
   // By hand, because others may hold copies that keep the former socket alive and registered.
-  sys::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, listening->fd(), nullptr);
+  if (listening) sys::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, listening->fd(), nullptr);
   listening.emplace(std::move(fresh));
   accept_again.reset();
   settle();
@@ -210,6 +210,7 @@ Result<void> ControlServer::State::listen_at(int listener, std::vector<Request>&
 }
 
 void ControlServer::State::accept_some(std::vector<Request>& requests) {
+  if (!listening) return;
   for (int i = 0; i < accept_burst; ++i) {
     UniqueFd socket{sys::accept4(listening->fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
     if (socket) {
@@ -271,6 +272,7 @@ ControlServer::State::Clients::iterator ControlServer::State::dismiss(Clients::i
 }
 
 void ControlServer::State::listen_to_newcomers(bool wanted) {
+  if (!listening) return;
   epoll_event event{};
   event.events = wanted ? std::uint32_t{EPOLLIN} : 0U;
   event.data.u64 = listener_key;
@@ -342,7 +344,29 @@ ControlServer& ControlServer::operator=(ControlServer&&) noexcept = default;
 ControlServer::~ControlServer() = default;
 
 int ControlServer::fd() const noexcept { return state_->epoll.get(); }
-int ControlServer::listener() const noexcept { return state_->listening->fd(); }
+int ControlServer::listener() const noexcept { return state_->listening ? state_->listening->fd() : -1; }
+
+ControlServer::File ControlServer::file() const {
+  if (!state_->listening) return {};
+  const control::SocketFile& file = state_->listening->file();
+  return {file.path, file.device, file.inode};
+}
+
+void ControlServer::take_over(const File& file) {
+  if (!state_->listening) return;
+  state_->listening->own({file.path, file.device, file.inode});
+  // The credentials are those of whoever called listen(2) last (unix_listen, Linux 2.6 to 6.x).
+  sys::listen(state_->listening->fd(), control::ListeningSocketOptions{}.backlog);
+}
+
+void ControlServer::leave_to_successor() noexcept {
+  if (!state_->listening) return;
+  state_->listening->disown();
+  // By hand: the successor's copy keeps the socket alive, and registered.
+  sys::epoll_ctl(state_->epoll.get(), EPOLL_CTL_DEL, state_->listening->fd(), nullptr);
+  state_->listening.reset();
+  state_->accept_again.reset();
+}
 std::size_t ControlServer::connections() const noexcept { return state_->clients.size(); }
 
 std::optional<Clock::time_point> ControlServer::next_deadline() const noexcept {

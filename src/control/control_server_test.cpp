@@ -1,5 +1,8 @@
+#include <fcntl.h>
+
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <sstream>
 
 #include <gmock/gmock.h>
@@ -184,6 +187,25 @@ TEST(ControlServerAdoption, AHandedOverListenerIsServedAndItsPathStays) {
     EXPECT_EQ(ask(served, path, "status\n"), "running\n");
   }
   EXPECT_THAT(directory.names(), ElementsAre("s"));
+}
+
+TEST(ControlServerAdoption, ASuccessorServesOnTheSameSocketAndTheFileGoesWithIt) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("s");
+  auto former = std::make_unique<Served>(ControlServerOptions{.path = path});
+  const auto file = (*former)->file();
+  EXPECT_EQ(file.path, path);
+  {
+    Served successor{{.listener = ::fcntl((*former)->listener(), F_DUPFD_CLOEXEC, 0)}};
+    ASSERT_TRUE(successor.is_up()) << successor.error();
+    (*former)->leave_to_successor();
+    EXPECT_EQ((*former)->listener(), -1);
+    successor->take_over(file);
+    former.reset();
+    EXPECT_THAT(directory.names(), ElementsAre("s"));
+    EXPECT_EQ(ask(successor, path, "status\n"), "running\n");
+  }
+  EXPECT_THAT(directory.names(), ElementsAre());
 }
 
 TEST(PeerCredentials, AreThoseOfTheProcessAtTheOtherEnd) {

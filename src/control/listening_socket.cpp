@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include <fmt/core.h>
 
@@ -17,11 +18,8 @@ namespace perdure::control {
 namespace sys = os::sys;
 namespace {
 
-/// Connections that wait for accept(2); the kernel lets further clients wait in connect(2).
-constexpr int backlog = 64;
 /// Somebody may remove or make the path between two looks at it; more often than this is not chance.
 constexpr int attempts_max = 4;
-constexpr mode_t permissions = 0600;
 constexpr std::string_view left_alone = "it was left alone";
 
 std::string_view kind_of(mode_t mode) noexcept {
@@ -48,9 +46,9 @@ Result<std::string> temporary_name(const std::string& path) {
   return fmt::format("{}.{:08x}", path, number);
 }
 
-/// A socket whose file will be 0600 from its first instant: bind(2) gives the file the mode of the socket's own inode, less
-/// the umask (unix_bind_bsd, Linux 2.6 to 6.x). A umask that takes more than that away is undone by nobody: see `at`.
-Result<UniqueFd> private_socket(const std::string& path) {
+/// A socket whose file will have these rights from its first instant: bind(2) gives the file the mode of the socket's own inode,
+/// less the umask (unix_bind_bsd, Linux 2.6 to 6.x). A umask that takes more than that away is undone by nobody: see `at`.
+Result<UniqueFd> unbound_socket(const std::string& path, mode_t permissions) {
   UniqueFd fd{sys::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
   if (!fd || sys::fchmod(fd.get(), permissions) != 0) return cannot_listen(path);
   return fd;
@@ -87,14 +85,14 @@ Result<sockaddr_un> socket_address(const std::string& path, std::string_view att
   return address;
 }
 
-Result<ListeningSocket> ListeningSocket::at(const std::string& path) {
+Result<ListeningSocket> ListeningSocket::at(const std::string& path, const ListeningSocketOptions& options) {
   const auto bind_to = [](const UniqueFd& fd, const sockaddr_un& address) {
     return sys::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   };
   PERDURE_TRY(const sockaddr_un address, socket_address(path, "listen on"));
 
   for (int attempt = 0; attempt < attempts_max; ++attempt) {
-    PERDURE_TRY(UniqueFd fd, private_socket(path));
+    PERDURE_TRY(UniqueFd fd, unbound_socket(path, options.permissions));
     std::string bound = path;
     if (bind_to(fd, address) != 0) {
       if (errno != EADDRINUSE) return cannot_listen(path);
@@ -116,20 +114,17 @@ Result<ListeningSocket> ListeningSocket::at(const std::string& path) {
       sys::unlink(bound.c_str());
       return error;
     }
-    result.path_ = bound;
-    result.device_ = made.st_dev;
-    result.inode_ = made.st_ino;
-    result.maker_ = ::getpid();
-    if ((made.st_mode & 07777) != permissions) {
-      return Error{fmt::format("cannot listen on {}: the umask takes the owner's rights to it away; set one such as 027",
-                               base::escape(path))};
+    result.own({bound, made.st_dev, made.st_ino});
+    if ((made.st_mode & 07777) != options.permissions) {
+      return Error{fmt::format("cannot listen on {}: the umask takes {} rights to it away; set one such as 027",
+                               base::escape(path), options.permissions == 0600 ? "the owner's" : "some of the")};
     }
-    if (sys::listen(result.fd(), backlog) != 0) return cannot_listen(path);
+    if (sys::listen(result.fd(), options.backlog) != 0) return cannot_listen(path);
     if (bound != path) {
       if (sys::rename(bound.c_str(), path.c_str()) != 0) {
         return Error::from_errno(errno, "replace the socket", path).with_advice(left_alone);
       }
-      result.path_ = path;
+      result.file_.path = path;
     }
     return result;
   }
@@ -159,12 +154,20 @@ Result<ListeningSocket> ListeningSocket::adopt(int fd) {
   return ListeningSocket{UniqueFd{fd}};
 }
 
-ListeningSocket::~ListeningSocket() {
+void ListeningSocket::own(SocketFile file) noexcept {
+  file_ = std::move(file);
+  owner_ = ::getpid();
+}
+
+ListeningSocket::~ListeningSocket() { remove_file(); }
+
+void ListeningSocket::remove_file() noexcept {
   // Compared while the socket is open: its inode cannot have been given to another file.
-  if (!fd_ || path_.empty() || ::getpid() != maker_) return;
+  if (!fd_ || file_.path.empty() || ::getpid() != owner_) return;
   struct stat there {};
-  if (sys::lstat(path_.c_str(), &there) != 0) return;
-  if (S_ISSOCK(there.st_mode) && there.st_dev == device_ && there.st_ino == inode_) sys::unlink(path_.c_str());
+  if (sys::lstat(file_.path.c_str(), &there) != 0) return;
+  if (S_ISSOCK(there.st_mode) && there.st_dev == file_.device && there.st_ino == file_.inode)
+    sys::unlink(file_.path.c_str());
 }
 
 }  // namespace perdure::control

@@ -39,6 +39,7 @@ const std::vector<std::pair<std::string, std::string>>& built_in_verbs() {
       {"stop", "stop the running instance and wait until it has ended"},
       {"restart", "stop, then start"},
       {"reload", "load the configuration again; says why if it is refused"},
+      {"upgrade", "replace the running program by what is at its path now, without a gap"},
       {"status", "what the running instance is doing (exit code 0, 1, 3, 4 as LSB)"},
       {"health", "0 if it makes progress, else 2; with --max-age N, by its health file"},
       {"log-level", "show or set the log level"},
@@ -74,7 +75,7 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& words, co
   app.get_formatter()->column_width(34);
   bool help = false, version = false, check_config = false, print_config = false, print_unit = false;
   bool foreground = false, background = false;
-  std::string pid_file, log_file, config_file, control, instance, log_level, max_age;
+  std::string pid_file, log_file, config_file, control, instance, user, group, log_level, max_age;
   app.add_flag("-h,--help", help, "this text");
   app.add_flag("-V,--version", version, "the version");
   app.add_flag("--foreground", foreground, "stay on this terminal");
@@ -86,6 +87,8 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& words, co
   text_option("--log-file", log_file, "log to this file")->type_name("PATH");
   text_option("--log-level", log_level, "debug, info, warning, error or critical")->type_name("LEVEL");
   text_option("--control", control, "control socket, or none")->type_name("PATH");
+  text_option("--user", user, "become this user once everything is open")->type_name("USER");
+  text_option("--group", group, "and this group; else the user's own")->type_name("GROUP");
   text_option("--instance", instance, "one of several instances: names the files NAME@INSTANCE")->type_name("INSTANCE");
   if (options.config.get() != nullptr || !options.config_file.empty()) {
     text_option("--config", config_file, "configuration file")->type_name("PATH");
@@ -150,6 +153,8 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& words, co
   line.config_file = taken("--config", config_file);
   line.control = taken("--control", control);
   line.instance = taken("--instance", instance);
+  line.user = taken("--user", user);
+  line.group = taken("--group", group);
   if (line.log_level) line.instance_options.push_back("--log-level=" + log_level);
   if (line.verb == "health" && app.count("--max-age") != 0) line.max_age = max_age;
   for (Setting& setting : settings) {

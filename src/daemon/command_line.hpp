@@ -28,7 +28,7 @@ struct CommandLine {
   std::string verb_text{};
   bool is_start = false;         ///< the verb start
   std::optional<bool> detach{};  ///< --daemon or --foreground
-  std::optional<std::string> pid_file{}, log_file{}, config_file{}, control{}, instance{};
+  std::optional<std::string> pid_file{}, log_file{}, config_file{}, control{}, instance{}, user{}, group{};
   std::optional<Level> log_level{};
   std::optional<std::string> max_age{};                         ///< of the verb health
   std::vector<std::pair<std::string, std::string>> settings{};  ///< flag, value

@@ -1,7 +1,6 @@
 #include "daemon/daemon.hpp"
 
 #include <pthread.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,8 +12,13 @@
 
 #include <fmt/format.h>
 
+#include "base/assert.hpp"
+#include "base/text.hpp"
+#include "daemon/own_directories.hpp"
 #include "daemon/report.hpp"
+#include "logbook/target.hpp"
 #include "os/clock.hpp"
+#include "os/file.hpp"
 #include "os/system.hpp"
 #include "os/threads.hpp"
 
@@ -30,14 +34,28 @@ constexpr std::chrono::milliseconds watchdog_interval_min{1};
 constexpr std::chrono::milliseconds announcement_interval{20};
 constexpr std::size_t unannounced_max = 8;
 
+/// Calls a step of the program's own: what it throws is an error like any other.
+template <class Step>
+Result<void> without_throwing(std::string_view what, const Step& step) {
+  try {
+    return step();
+  } catch (const std::exception& error) {
+    return Error{error.what()};
+  } catch (...) {
+    return Error{fmt::format("{} threw something that is not a std::exception", what)};
+  }
+}
+
 }  // namespace
 
-Daemon::Daemon(const Options& options, daemon::CommandLine line, daemon::Places places, daemon::Signals signals)
+Daemon::Daemon(const Options& options, daemon::CommandLine line, daemon::Places places, daemon::Signals signals,
+               daemon::Members* members)
     : options_(options),
       line_(std::move(line)),
       places_(std::move(places)),
       signals_(std::move(signals)),
-      log_(places_.instance) {
+      log_(places_.instance),
+      members_(members) {
   log_.set_level(line_.log_level.value_or(options.log.level));
 }
 
@@ -46,6 +64,7 @@ Daemon::~Daemon() {
     tell([](Mail& mail) { mail.finished = true; });
     control_thread_.join();
   }
+  stop_components();
   release_places();
 }
 
@@ -57,11 +76,39 @@ Result<void> Daemon::open_log() {
   if (!options.path.empty()) options.target = LogTarget::File;
   options.level = log_.level();
   struct stat status {};
-  made_log_file_ = !options.path.empty() && os::sys::lstat(options.path.c_str(), &status) != 0 && errno == ENOENT;
+  log_path_ = !options.path.empty() ? options.path
+                                    : logbook::default_log_path(places_.instance, logbook::gather_path_facts()).value_or("");
+  made_log_file_ = !log_path_.empty() && os::sys::lstat(log_path_.c_str(), &status) != 0 && errno == ENOENT;
   return log_.open(options);
 }
 
+Result<void> Daemon::open_listeners() {
+  if (predecessor_) former_listeners_ = predecessor_->listeners();
+  PERDURE_CHECK(listeners_.open(options_.listeners, former_listeners_, listen_fds_));
+  return keep_sockets_of_init();
+}
+
+int Daemon::listener(std::string_view name) {
+  const int fd = listeners_.find(name);
+  if (fd < 0) {
+    log_.critical("a bug of the program: listener({}) was asked for, Options::listeners has: {}", base::quote(name),
+                  listeners_.names());
+    PERDURE_ASSERT(fd >= 0, "Context::listener: Options::listeners has none of that name; the log says which there are");
+  }
+  return fd;
+}
+
 Result<void> Daemon::open_control() {
+  if (auto former = predecessor_ ? predecessor_->control() : std::nullopt) {
+    if (former->path != places_.control)
+      return Error{fmt::format("the control socket would be {}, and the running daemon's is {}: restart instead",
+                               places_.control.empty() ? "none" : places_.control, former->path)};
+    PERDURE_TRY(auto adopted, ControlServer::listen({.listener = former->listener.get()}));
+    (void)former->listener.release();
+    control_file_.emplace(std::move(former->file));
+    server_.emplace(std::move(adopted));
+    return {};
+  }
   if (places_.control.empty()) return {};
   PERDURE_TRY(auto server, ControlServer::listen({.path = places_.control}));
   server_.emplace(std::move(server));
@@ -73,47 +120,98 @@ Result<void> Daemon::connect_init() {
   return {};
 }
 
-Result<void> Daemon::prepare_stop_event() {
-  stop_event_.reset(os::sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!stop_event_) return Error::from_errno(errno, "make the descriptor that tells of a stop");
+Result<void> Daemon::publish_pid() {
+  if (!predecessor_) return lock_->write();
+  predecessor_->say(process::StartNews::Taken);
   return {};
+}
+
+Result<void> Daemon::prepare_stop_event() { return body_.prepare(); }
+
+Result<void> Daemon::open_what_needs_rights(const RightsDrop& rights) {
+  for (const auto& hook : options_.before_drop) PERDURE_CHECK(without_throwing("a before_drop hook", hook));
+  if (!rights.new_user()) return {};
+  // Not the PID file: who may write it could make scripts signal anybody. To remove it, its directory decides.
+  struct stat status {};
+  if (made_log_file_ && os::sys::lstat(log_path_.c_str(), &status) == 0) PERDURE_CHECK(rights.give(log_path_));
+  if (!places_.control.empty()) PERDURE_CHECK(rights.give(places_.control));
+  for (const auto& listener : listeners_.all())
+    if (const std::string& path = listener.socket.file().path; !path.empty()) PERDURE_CHECK(rights.give(path));
+  return {};
+}
+
+Result<void> Daemon::give_up(const RightsDrop& rights) {
+  if (!rights.is_asked_for()) return {};
+  if (!options_.rights.chroot.empty()) PERDURE_CHECK(notify_.connect());
+  std::vector<std::string> writable = daemon::written_places(places_, log_path_);
+  for (const auto& listener : listeners_.all())
+    if (const std::string& path = listener.socket.file().path; !path.empty()) writable.push_back(os::directory_of(path));
+  PERDURE_TRY(rights_, rights.carry_out(writable));
+  log_.info("rights: {}", rights_.summary);
+  for (const std::string& reduction : rights_.reductions) log_.warning("rights are reduced: {}", reduction);
+  return {};
+}
+
+Result<void> Daemon::prepare_components() {
+  for (Component* component : options_.components) {
+    PERDURE_CHECK(without_throwing("a component's prepare()", [&] { return component->prepare(); }));
+    ++prepared_;
+  }
+  return {};
+}
+
+Result<void> Daemon::start_components() {
+  for (Component* component : options_.components)
+    PERDURE_CHECK(without_throwing("a component's start()", [&] { return component->start(view_); }));
+  return {};
+}
+
+void Daemon::stop_components() noexcept {
+  for (std::size_t left = prepared_.exchange(0); left > 0; --left) options_.components[left - 1]->stop();
 }
 
 Result<void> Daemon::start(bool ready_at_entry) {
   started_at_ = std::chrono::system_clock::now();
   started_ = os::monotonic_now();
-  body_.thread = ::gettid();
 
   std::chrono::nanoseconds beat_within = options_.heartbeat;
   if (beat_within.count() == 0 && notify_.watchdog()) beat_within = *notify_.watchdog();
-  if (beat_within.count() > 0 && !ready_at_entry) heartbeat_.emplace(beat_within, started_);
+  if (members_ != nullptr) {
+    PERDURE_CHECK(members_->begin(*this, options_, beat_within, started_));
+    for (daemon::Watched& watched : members_->watched()) watches_.push_back({std::move(watched)});
+  } else if (beat_within.count() > 0 && !ready_at_entry) {
+    body_.expect_beats(beat_within, started_);
+    watches_.push_back({{"the body", body_.heartbeat(), &body_.thread()}});
+  }
+  body_.enter();
 
   if (options_.start_within.count() > 0) arm(Timer::Start, started_ + options_.start_within);
   if (notify_.watchdog()) arm(Timer::Watchdog, started_);
-  if (heartbeat_) arm(Timer::Heartbeat, started_ + beat_within);
+  if (!watches_.empty()) look_at_heartbeats(started_);
   if (!places_.health_file.empty()) {
     health_file_.emplace(places_.health_file);
-    kick_health_file();  // before anybody hears that we are ready, and looks for it
+    if (in_charge_) kick_health_file();  // before anybody hears that we are ready, and looks for it
     arm(Timer::HealthFile, started_ + options_.health_file.every);
   }
+  if (options_.watch_config && !places_.config_file.empty()) watch_config();
   if (options_.resources.every.count() > 0) {
     resource_watch_.emplace(options_.resources.limits);
     arm(Timer::Resources, started_);
   }
+  PERDURE_CHECK(start_components());
   try {
     control_thread_ = std::thread{[this] { control_loop(); }};
   } catch (const std::exception& error) {
     return Error{fmt::format("cannot start the control thread: {}", error.what())};
   }
-  if (ready_at_entry) body_is_ready();
+  if (ready_at_entry) body_.ready();
   return {};
 }
 
 // ── What the body's thread and the program tell ───────────────────────────────────────────────────────────────────────────
 
-void Daemon::body_is_ready() {
-  if (std::exchange(body_.said_ready, true)) return;
-  tell([](Mail& mail) { mail.body_ready = true; });
+void Daemon::Body::became_ready() {
+  daemon_.tell([](Mail& mail) { mail.body_ready = true; });
 }
 
 void Daemon::request_stop(StopReason reason) noexcept {
@@ -122,23 +220,8 @@ void Daemon::request_stop(StopReason reason) noexcept {
   });
 }
 
-std::stop_token Daemon::stop_token() noexcept {
-  std::lock_guard lock{token_mutex_};
-  if (!stop_source_) {
-    stop_source_.emplace();
-    if (stopping()) stop_source_->request_stop();
-  }
-  return stop_source_->get_token();
-}
-
 void Daemon::tell_body_to_stop() noexcept {
-  stopping_.store(true, std::memory_order_release);
-  const std::uint64_t one = 1;
-  (void)os::sys::write(stop_event_.get(), &one, sizeof one);
-  // A stop token runs whatever was registered with it, so it is set on the callback thread; the lock orders this against a
-  // token that is made at this moment.
-  std::lock_guard lock{token_mutex_};
-  if (stop_source_) callbacks_.post([source = *stop_source_]() mutable { source.request_stop(); });
+  if (auto token = body_.tell_to_stop()) callbacks_.post([source = *std::move(token)]() mutable { source.request_stop(); });
 }
 
 // ── The control thread: wait, collect, step, carry out ────────────────────────────────────────────────────────────────────
@@ -146,7 +229,7 @@ void Daemon::tell_body_to_stop() noexcept {
 void Daemon::control_loop() {
   pthread_setname_np(pthread_self(), "control");
   std::vector<Request> requests;
-  while (!finished_) {
+  while (!finished_ || upgrade_.has_successor()) {
     take_signals(signals_.take());
     Mail mail;
     {
@@ -154,13 +237,20 @@ void Daemon::control_loop() {
       std::swap(mail, mail_);
     }
     take_mail(mail);
-    if (server_) {
+    attend_predecessor();
+    attend_successor();
+    if (serves_control()) {
       requests.clear();
       server_->process(requests);
       take_requests(requests);
     }
+    if (config_watch_ && config_watch_->take_change(os::monotonic_now())) {
+      log_.info("{} has changed", places_.config_file);
+      step(Event::ReloadRequested);
+    }
     take_due(os::monotonic_now());
-    if (!finished_) wait(next_deadline());
+    publish();
+    if (!finished_ || upgrade_.has_successor()) wait(next_deadline());
   }
   refuse_what_waits();
 }
@@ -174,7 +264,12 @@ void Daemon::refuse_what_waits() {
 }
 
 void Daemon::wait(std::optional<base::Instant> deadline) {
-  std::array<pollfd, 2> fds{pollfd{signals_.fd(), POLLIN, 0}, pollfd{server_ ? server_->fd() : -1, POLLIN, 0}};
+  std::array<pollfd, 6> fds{pollfd{signals_.fd(), POLLIN, 0},
+                            pollfd{serves_control() ? server_->fd() : -1, POLLIN, 0},
+                            pollfd{predecessor_ ? predecessor_->line() : -1, POLLIN, 0},
+                            pollfd{successor_ ? successor_->line() : -1, POLLIN, 0},
+                            pollfd{successor_ && upgrade_.has_successor() ? successor_->pidfd() : -1, POLLIN, 0},
+                            pollfd{config_watch_ ? config_watch_->fd() : -1, POLLIN, 0}};
   timespec limit{};
   if (deadline) {
     const auto left = std::max(*deadline - os::monotonic_now(), std::chrono::nanoseconds{0});
@@ -187,8 +282,11 @@ void Daemon::wait(std::optional<base::Instant> deadline) {
 
 std::optional<base::Instant> Daemon::next_deadline() const {
   auto next = timers_.next();
-  if (server_) {
+  if (serves_control()) {
     if (const auto due = server_->next_deadline(); due && (!next || *due < *next)) next = due;
+  }
+  if (config_watch_) {
+    if (const auto due = config_watch_->next_deadline(); due && (!next || *due < *next)) next = due;
   }
   return next;
 }
@@ -203,7 +301,8 @@ void Daemon::take_signals(const daemon::Arrived& arrived) {
       stop_reason_.store(arrived.terms > 0 ? StopReason::Term : StopReason::Int, std::memory_order_release);
     }
     step(Event::StopRequested);
-    if (was_asked || stops > 1) step(Event::StopInsisted);
+    // An init ends the whole group and the predecessor its successor: two signals, and nobody lost patience.
+    if ((was_asked || stops > 1) && !predecessor_) step(Event::StopInsisted);
   }
   if (arrived.hup) {
     next_reload_by_signal_ = true;
@@ -238,14 +337,16 @@ void Daemon::take_due(base::Instant now) {
       case Timer::Start: step(Event::StartDeadlinePassed); break;
       case Timer::Stop: step(Event::StopDeadlinePassed); break;
       case Timer::ExtendStop: extend_stop(now); break;
+      case Timer::Upgrade: step_upgrade(daemon::UpgradeEvent::DeadlinePassed); break;
       case Timer::Watchdog:
-        if (!stuck_ || !heartbeat_) tell_init(notify_.ping_watchdog());
+        if (!speaks_to_init_) break;  // whoever speaks to it pings
+        if (unhealthy().empty()) tell_init(notify_.ping_watchdog());
         arm(Timer::Watchdog, now + std::max<std::chrono::nanoseconds>(*notify_.watchdog() / 2, watchdog_interval_min));
         break;
       case Timer::Announce: make_announcements(); break;
-      case Timer::Heartbeat: look_at_heartbeat(now); break;
+      case Timer::Heartbeat: look_at_heartbeats(now); break;
       case Timer::HealthFile:
-        if (!stuck_) kick_health_file();
+        if (in_charge_ && unhealthy().empty()) kick_health_file();
         arm(Timer::HealthFile, now + options_.health_file.every);
         break;
       case Timer::Resources:
@@ -277,10 +378,13 @@ void Daemon::take_due(base::Instant now) {
 
 void Daemon::step(Event event) {
   cause_ = event;
-  actions_.clear();
-  life_.step(event, actions_);
+  std::vector<Action> actions;  // of this step: carrying one out may lead to the next step
+  life_.step(event, actions);
+  publish();  // whoever hears of it by what follows finds it so
   log_.debug("{} -> {}", daemon::name(event), daemon::name(life_.state()));
-  for (const Action action : actions_) perform(action);
+  for (const Action action : actions) perform(action);
+  if (event == Event::ReloadFinished) step_upgrade(daemon::UpgradeEvent::ReloadFinished);
+  if (life_.state() >= State::Stopping) step_upgrade(daemon::UpgradeEvent::StopBegan);
 }
 
 void Daemon::perform(Action action) {
@@ -298,8 +402,7 @@ void Daemon::perform(Action action) {
     case Action::ArmStopDeadline: arm(Timer::Stop, os::monotonic_now() + options_.stop_within); break;
     case Action::FailStart:
       stop_reason_.store(StopReason::StartFailed, std::memory_order_release);
-      start_failure_ = fmt::format("not ready within {} ms: the body has neither waited nor said that it is ready",
-                                   options_.start_within.count());
+      start_failure_ = fmt::format("not ready within {} ms: {}", options_.start_within.count(), what_is_missing());
       log_.error("{}; stopping", start_failure_);
       break;
     case Action::AnnounceReloading: announce([this] { return notify_.reloading(); }); break;
@@ -323,6 +426,7 @@ void Daemon::announce(std::function<Result<void>()> send) {
 }
 
 void Daemon::make_announcements() {
+  if (!speaks_to_init_) return;
   while (!unannounced_.empty()) {
     const Result<void> sent = unannounced_.front()();
     if (!sent && sent.error().code() == EAGAIN) {
@@ -334,6 +438,7 @@ void Daemon::make_announcements() {
     tell_init(sent);
     unannounced_.pop_front();
   }
+  if (upgrade_.state() == daemon::UpgradeState::Superseded && successor_) leave_to_successor();
 }
 
 void Daemon::tell_init(const Result<void>& sent) {
@@ -342,12 +447,20 @@ void Daemon::tell_init(const Result<void>& sent) {
   if (sent) init_failed_ = false;
 }
 
-// A body that still beats is at work, and whoever waits for its end should not lose patience before stop_within does. Without a
+// Whoever still beats is at work, and whoever waits for its end should not lose patience before stop_within does. Without a
 // heartbeat nobody knows, and nothing is claimed.
 void Daemon::extend_stop(base::Instant now) {
-  if (!notify_.is_enabled() || !heartbeat_ || heartbeat_->is_late(now)) return;
-  tell_init(notify_.extend_timeout(std::chrono::ceil<std::chrono::microseconds>(heartbeat_->deadline())));
-  arm(Timer::ExtendStop, now + heartbeat_->deadline() / 2);
+  if (!speaks_to_init_ || !notify_.is_enabled()) return;
+  std::optional<std::chrono::nanoseconds> shortest;
+  for (const Watch& watch : watches_) {
+    if (*watch.watched.thread == 0) continue;
+    if (watch.watched.heartbeat->is_late(now)) return;
+    const auto deadline = watch.watched.heartbeat->deadline();
+    shortest = shortest ? std::min(*shortest, deadline) : deadline;
+  }
+  if (!shortest) return;
+  tell_init(notify_.extend_timeout(std::chrono::ceil<std::chrono::microseconds>(*shortest)));
+  arm(Timer::ExtendStop, now + *shortest / 2);
 }
 
 void Daemon::post_task(std::function<void()> task) {
@@ -365,6 +478,7 @@ void Daemon::post_task(std::function<void()> task) {
 // ── Reload ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 void Daemon::start_reload() {
+  if (upgrade_.has_successor()) reloaded_meanwhile_ = true;
   reload_waiters_ = std::exchange(next_reload_waiters_, {});
   callbacks_.post([this, by_signal = std::exchange(next_reload_by_signal_, false)] {
     daemon::ReloadOutcome outcome;
@@ -380,6 +494,15 @@ void Daemon::start_reload() {
     }
     tell([&](Mail& mail) { mail.reloaded = std::move(outcome); });
   });
+}
+
+void Daemon::watch_config() {
+  auto watch = loop::FileWatch::open(places_.config_file);
+  if (!watch) {
+    return log_.warning("{}; a change is not noticed by itself, \"{} reload\" takes it", watch.error().message(),
+                        options_.name);
+  }
+  config_watch_.emplace(*std::move(watch));
 }
 
 void Daemon::reloaded(const daemon::ReloadOutcome& outcome) {
@@ -402,20 +525,44 @@ void Daemon::reloaded(const daemon::ReloadOutcome& outcome) {
 
 // ── Health ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-void Daemon::look_at_heartbeat(base::Instant now) {
-  const bool late = heartbeat_->is_late(now);
-  if (late && !stuck_) {
-    log_.error("the body (thread {}{}) has neither waited nor beaten for {:.1f} s, {:.1f} s are allowed: it counts as stuck",
-               body_.thread, daemon::in_system_call(os::current_system_call(body_.thread)),
-               std::chrono::duration<double>(heartbeat_->age(now)).count(),
-               std::chrono::duration<double>(heartbeat_->deadline()).count());
-  } else if (!late && stuck_) {
-    log_.warning("the body makes progress again");
+std::string Daemon::stuck() const {
+  std::string names;
+  std::size_t late = 0;
+  for (const Watch& watch : watches_) {
+    if (!watch.late) continue;
+    names += (late++ == 0 ? "" : ", ") + watch.watched.who;
   }
-  stuck_ = late;
-  // While it waits its age is 0 and the next look is a whole deadline away; a beat moves the look by what it gained.
-  const auto left = heartbeat_->deadline() - heartbeat_->age(now);
-  arm(Timer::Heartbeat, now + (late ? heartbeat_->deadline() / 4 : left) + std::chrono::milliseconds{1});
+  if (late == 0) return {};
+  return fmt::format("stuck: {} {} not made progress in time", names, late == 1 ? "has" : "have");
+}
+
+std::string Daemon::unhealthy(std::string stuck) const {
+  if (!stuck.empty()) return stuck;
+  return members_ != nullptr ? members_->unhealthy() : std::string{};
+}
+
+void Daemon::look_at_heartbeats(base::Instant now) {
+  auto next = base::Duration::max();
+  for (std::size_t i = 0; i < watches_.size(); ++i) {
+    auto& [watched, was_late] = watches_[i];
+    const Heartbeat& heartbeat = *watched.heartbeat;
+    const bool late = heartbeat.is_late(now);
+    if (late != std::exchange(was_late, late)) {
+      if (late) {
+        const pid_t thread = *watched.thread;
+        log_.error("{} (thread {}{}) has neither waited nor beaten for {:.1f} s, {:.1f} s are allowed: it counts as stuck",
+                   watched.who, thread, daemon::in_system_call(os::current_system_call(thread)),
+                   std::chrono::duration<double>(heartbeat.age(now)).count(),
+                   std::chrono::duration<double>(heartbeat.deadline()).count());
+      } else {
+        log_.warning("{} makes progress again", watched.who);
+      }
+      if (members_ != nullptr) members_->lateness_changed(i, late);
+    }
+    // While it waits its age is 0 and the next look is a whole deadline away; a beat moves the look by what it gained.
+    next = std::min(next, late ? heartbeat.deadline() / 4 : heartbeat.deadline() - heartbeat.age(now));
+  }
+  arm(Timer::Heartbeat, now + next + std::chrono::milliseconds{1});
 }
 
 void Daemon::kick_health_file() {
@@ -440,9 +587,11 @@ void Daemon::answer(Request& request) {
     if (command.name == request.verb && request.verb != "stop") return answer_by_program(command, request);
 
   if (request.verb == "status") {
-    server_->reply(request.id, daemon::status_reply(condition()));
+    server_->reply(request.id, daemon::status_reply(condition(told())));
   } else if (request.verb == "stop") {
-    server_->reply(request.id, Reply::text("stopping"));
+    if (upgrade_.state() == daemon::UpgradeState::Superseded)
+      return server_->reply(request.id, Reply::error("a successor is in charge, and was not stopped; ask again"));
+    server_->reply(request.id, {.ok = true, .message = "stopping", .json = fmt::format(R"({{"pid":{}}})", ::getpid())});
     if (life_.state() < State::Stopping) stop_reason_.store(StopReason::Command, std::memory_order_release);
     step(Event::StopRequested);
   } else if (request.verb == "reload") {
@@ -452,12 +601,16 @@ void Daemon::answer(Request& request) {
     }
     next_reload_waiters_.push_back(request.id);
     step(Event::ReloadRequested);
+  } else if (request.verb == "upgrade") {
+    answer_upgrade(request);
   } else if (request.verb == "health") {
     server_->reply(request.id, answer_health());
   } else if (request.verb == "log-level") {
     server_->reply(request.id, answer_log_level(request.text));
   } else if (request.verb == "metrics") {
-    server_->reply(request.id, daemon::metrics_reply(condition()));
+    std::string text = daemon::metrics_text(condition(told()));
+    text.pop_back();  // the answer ends with a newline of its own
+    server_->reply(request.id, Reply::text(std::move(text)));
   } else {
     server_->reply(request.id, Reply::unknown());
   }
@@ -481,25 +634,78 @@ void Daemon::answer_by_program(const ControlCommand& command, Request& request) 
   });
 }
 
-daemon::Condition Daemon::condition() const {
-  return {.name = places_.instance,
-          .version = options_.version,
-          .state = life_.state(),
-          .stuck = stuck_,
-          .pid = ::getpid(),
-          .started_at = started_at_,
-          .uptime = os::monotonic_now() - started_,
+Daemon::Told Daemon::told() const {
+  return {.state = life_.state(),
+          .stuck = stuck(),
           .reloads = reloads_,
           .reloads_refused = reloads_refused_,
-          .last_refusal = last_reload_.refused,
-          .rss = rss(),
-          .open_fds = open_fds(),
-          .log_level = log_.level(),
-          .lost_log_lines = log_.lost()};
+          .last_refusal = last_reload_.refused};
 }
 
+void Daemon::publish() {
+  if (options_.components.empty()) return;
+  Told now = told();
+  std::lock_guard lock{published_mutex_};
+  published_ = std::move(now);
+}
+
+Daemon::Told Daemon::published() const {
+  Told told;
+  {
+    std::lock_guard lock{published_mutex_};
+    told = published_;
+  }
+  // The body may have seen the signal before the control thread has.
+  if (told.state < State::Stopping && stop_reason() != StopReason::None) told.state = State::Stopping;
+  return told;
+}
+
+daemon::Condition Daemon::condition(const Told& told) const {
+  daemon::Condition condition{.name = places_.instance,
+                              .version = options_.version,
+                              .state = told.state,
+                              .unhealthy = unhealthy(told.stuck),
+                              .pid = ::getpid(),
+                              .started_at = started_at_,
+                              .uptime = os::monotonic_now() - started_,
+                              .reloads = told.reloads,
+                              .reloads_refused = told.reloads_refused,
+                              .last_refusal = told.last_refusal,
+                              .rss = rss(),
+                              .open_fds = open_fds(),
+                              .log_level = log_.level(),
+                              .lost_log_lines = log_.lost(),
+                              .rights = rights_.summary,
+                              .reductions = rights_.reductions};
+  if (members_ != nullptr) members_->describe(condition);
+  for (const Metric& metric : options_.metrics)
+    condition.metrics.push_back({.name = metric.name,
+                                 .help = metric.help,
+                                 .type = metric.kind == Metric::Kind::Counter ? "counter" : "gauge",
+                                 .value = metric.value->load(std::memory_order_relaxed)});
+  return condition;
+}
+
+std::string Daemon::what_is_missing() const {
+  return members_ != nullptr ? members_->missing() : "the body has neither waited nor said that it is ready";
+}
+
+std::string Daemon::View::why_not_alive() const { return daemon::one_line(daemon_.unhealthy(daemon_.published().stuck)); }
+
+std::string Daemon::View::why_not_ready() const {
+  const Told told = daemon_.published();
+  std::string what;
+  if (told.state == State::Starting) what = daemon_.what_is_missing();
+  if (told.state == State::Ready) what = daemon::failed_readiness(daemon_.condition(told));
+  if (told.state == State::Ready && what.empty()) return {};
+  return daemon::one_line(fmt::format("{}{}{}", told.state == State::Ready ? "not ready" : daemon::name(told.state),
+                                      what.empty() ? "" : ": ", what));
+}
+
+std::string Daemon::View::metrics() const { return daemon::metrics_text(daemon_.condition(daemon_.published())); }
+
 Reply Daemon::answer_health() const {
-  if (stuck_) return Reply::error("stuck: the body has not made progress in time");
+  if (std::string why = unhealthy(); !why.empty()) return Reply::error(std::move(why));
   if (life_.state() != State::Ready) return Reply::error(fmt::format("not ready: {}", daemon::name(life_.state())));
   return Reply::text("healthy");
 }
@@ -531,6 +737,7 @@ int Daemon::finish(int body_code, const std::string& exception) {
     }
   }
   callbacks_.finish();
+  stop_components();  // not before: they tell of a stop that takes its time
   tell([](Mail& mail) { mail.finished = true; });
   control_thread_.join();
 
@@ -542,7 +749,8 @@ int Daemon::finish(int body_code, const std::string& exception) {
     } else if (!exception.empty()) {
       report_.failed(code, exception);
     } else if (code != 0) {
-      report_.failed(code, fmt::format("ended with code {} before it was ready", code));
+      const std::string why = members_ != nullptr ? members_->failure() : std::string{};
+      report_.failed(code, !why.empty() ? why : fmt::format("ended with code {} before it was ready", code));
     } else if (life_.was_ready() || stop_reason() == StopReason::None) {
       report_.ready();  // it has done what it is for
     } else {
@@ -563,15 +771,18 @@ void Daemon::leave_by_exit() noexcept {
     } catch (...) {  // a mutex that cannot be locked: the files are given up all the same
     }
   }
-  release_places();
+  stop_components();
+  release_places(Others::MayRun);
 }
 
 void Daemon::force_end() {
-  const std::string late = life_.state() == State::Ending && callbacks_.is_busy()
-                               ? fmt::format("a hook or command (thread {}{})", callbacks_.id(),
-                                             daemon::in_system_call(os::current_system_call(callbacks_.id())))
-                               : fmt::format("the body (thread {}{})", body_.thread,
-                                             daemon::in_system_call(os::current_system_call(body_.thread)));
+  const auto by_name = [](std::string_view who, pid_t thread) {
+    return fmt::format("{} (thread {}{})", who, thread, daemon::in_system_call(os::current_system_call(thread)));
+  };
+  std::string late = members_ != nullptr ? members_->unfinished() : std::string{};
+  if (late.empty() && callbacks_.is_busy() && (members_ != nullptr || life_.state() == State::Ending))
+    late = by_name("a hook, check or command", callbacks_.id());
+  if (late.empty()) late = by_name("the body", body_.thread());
   int code = options_.exit_codes.failed;
   if (cause_ == Event::StopInsisted) {
     code = 128 + end_signal_;
@@ -579,24 +790,28 @@ void Daemon::force_end() {
   } else {
     log_.error("{} did not end within {} ms: ended by force", late, options_.stop_within.count());
   }
-  release_places();
+  if (upgrade_.has_successor() && successor_) successor_->signal(SIGKILL);  // or it would think that we left it the service
+  release_places(Others::MayRun);
   report_.failed(
       code, start_failure_.empty() ? late + " did not end in time" : start_failure_ + "; " + late + " was ended by force");
   ::_exit(code);
 }
 
 void Daemon::withdraw() noexcept {
+  stop_components();
   struct stat status {};
-  const char* log_file = places_.log_file.c_str();
+  const char* log_file = log_path_.c_str();
   if (made_log_file_ && os::sys::lstat(log_file, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0)
     os::sys::unlink(log_file);
   release_places();
 }
 
-void Daemon::release_places() noexcept {
+void Daemon::release_places(Others others) noexcept {
   if (released_.exchange(true)) return;
   server_.reset();
-  if (health_file_) (void)health_file_->remove();
+  if (others == Others::MayRun) listeners_.remove_files();
+  else listeners_.close();
+  if (health_file_ && in_charge_) (void)health_file_->remove();
   if (lock_) lock_->remove();
 }
 

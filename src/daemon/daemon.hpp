@@ -2,9 +2,10 @@
 // actions; the body's thread and the callback thread only tell it what happened.
 //
 // What belongs to whom: `life_`, the timers, the control server and everything said to the init belong to the control thread;
-// `body_` to the body's thread; what is shared is atomic or under `mutex_`. The control thread runs no code of the program's.
-// Descriptors while idle: 0–2, the lock, the wake-up, the stop event, the control server's two (epoll and listener), and one
-// each for a log file or syslog and the notify socket. See docs/reference/descriptors.md.
+// `body_` to the body's thread; what is shared is atomic, under `mutex_` (for the control thread) or under
+// `published_mutex_` (what it tells the threads of components). Listeners are opened while there is one thread, and only looked up
+// after that. The control thread runs no code of the program's.
+// Descriptors: docs/reference/descriptors.md.
 #pragma once
 
 #include <sys/types.h>
@@ -17,7 +18,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,50 +26,75 @@
 #include "daemon/callback_thread.hpp"
 #include "daemon/configuration.hpp"
 #include "daemon/lifecycle.hpp"
+#include "daemon/listeners.hpp"
+#include "daemon/members.hpp"
 #include "daemon/places.hpp"
+#include "daemon/predecessor.hpp"
 #include "daemon/report.hpp"
+#include "daemon/running.hpp"
 #include "daemon/signals.hpp"
+#include "daemon/successor.hpp"
+#include "daemon/upgrade.hpp"
+#include "loop/file_watch.hpp"
 #include "loop/timers.hpp"
+#include "perdure/component.hpp"
 #include "perdure/control.hpp"
 #include "perdure/detach.hpp"
 #include "perdure/health_file.hpp"
-#include "perdure/heartbeat.hpp"
 #include "perdure/listen_fds.hpp"
 #include "perdure/log.hpp"
 #include "perdure/notify.hpp"
 #include "perdure/pid_file.hpp"
 #include "perdure/resources.hpp"
+#include "perdure/rights.hpp"
 #include "perdure/run.hpp"
-#include "perdure/unique_fd.hpp"
 
 namespace perdure::detail {
 
 class Daemon {
  public:
-  Daemon(const Options& options, daemon::CommandLine line, daemon::Places places, daemon::Signals signals);
+  /// `members`: what the body consists of, where it is more than one thread.
+  Daemon(const Options& options, daemon::CommandLine line, daemon::Places places, daemon::Signals signals,
+         daemon::Members* members);
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
   // ── The start sequence's steps, while there is one thread ──
-  /// `lock` may have been taken by the process that detached us: from here on it is ours to give up.
+  /// For an upgrade: how this process was started, and whether it detached. upgrading.cpp
+  void remember(daemon::Invocation invocation, bool is_detached);
+  /// This process is a successor: until it is in charge, it owns no file and speaks to nobody. Before hold(). upgrading.cpp
+  void succeed(daemon::Predecessor predecessor);
+  /// `lock` may have been taken by the process that detached us: from here on it is ours to give up. A successor's is not, yet.
   void hold(PidFile lock) {
     lock_.emplace(std::move(lock));
-    lock_->adopt();
+    if (!predecessor_) lock_->adopt();
   }
+  [[nodiscard]] bool is_successor() const noexcept { return predecessor_.has_value(); }
   void report_to(StartReport report) { report_ = std::move(report); }
   [[nodiscard]] StartReport& report() noexcept { return report_; }
   void use(ListenFds sockets) { listen_fds_ = std::move(sockets); }
+  /// A successor's standard error goes where the predecessor's goes: from here on failures reach that one by report().
+  Result<void> restore_error_output() { return predecessor_ ? predecessor_->restore_error_output() : Result<void>{}; }
+  Result<void> open_listeners();
   Result<void> open_log();
   Result<void> open_control();
   Result<void> connect_init();
   Result<void> prepare_stop_event();
-  [[nodiscard]] PidFile& lock() { return *lock_; }
+  /// Runs the program's before_drop, and gives the files that were made here to the user to become.
+  Result<void> open_what_needs_rights(const RightsDrop& rights);
+  /// Step 7. On failure: the process must end.
+  Result<void> give_up(const RightsDrop& rights);
+  /// Publishes our pid. A successor says instead that it has taken everything, and is published by its predecessor.
+  Result<void> publish_pid();
+  Result<void> prepare_components();
 
   /// After a step that failed: gives up what the steps before it made, a log file that is new and still empty too.
   void withdraw() noexcept;
-  /// Gives up the control socket, the health file and the lock, once. For the control thread, or when there is none.
-  void release_places() noexcept;
+  /// Threads of the program that may be using listeners: then these stay open until the process ends.
+  enum class Others : std::uint8_t { HaveEnded, MayRun };
+  /// Gives up the control socket, listeners, the health file and the lock, once. For the control thread, or when there is none.
+  void release_places(Others others = Others::HaveEnded) noexcept;
 
   // ── Steps 8 to 10, and the end ──
   /// Starts the control thread. The calling thread is the body's from now on.
@@ -79,29 +104,60 @@ class Daemon {
   /// From exit(3) in the middle of the body: ends the control thread and gives up files and lock.
   void leave_by_exit() noexcept;
 
-  // ── What the Context asks for ──
-  void body_is_ready();
+  // ── For whoever runs on top of it ──
+  /// The body, as its Context sees it.
+  [[nodiscard]] Running& body() noexcept { return body_; }
+  [[nodiscard]] int listener(std::string_view name);
   void request_stop(StopReason reason) noexcept;
-  /// Also between a signal's handler and the control thread: the kernel prefers the main thread for signals, whose wait the
-  /// handler interrupts, so the body need not be woken by way of another thread.
-  [[nodiscard]] bool stopping() const noexcept {
-    return stopping_.load(std::memory_order_acquire) || daemon::Signals::stop_signal() != 0;
-  }
-  [[nodiscard]] StopReason stop_reason() const noexcept {
-    const StopReason reason = stop_reason_.load(std::memory_order_acquire);
-    if (reason != StopReason::None || daemon::Signals::stop_signal() == 0) return reason;
-    return daemon::Signals::stop_signal() == SIGINT ? StopReason::Int : StopReason::Term;
-  }
-  [[nodiscard]] int stop_fd() const noexcept { return stop_event_.get(); }
-  std::stop_token stop_token() noexcept;
-  [[nodiscard]] Heartbeat* heartbeat() noexcept { return heartbeat_ ? &*heartbeat_ : nullptr; }
-  [[nodiscard]] Log& log() noexcept { return log_; }
-  [[nodiscard]] const daemon::CommandLine& line() const noexcept { return line_; }
-  [[nodiscard]] const daemon::Places& places() const noexcept { return places_; }
-  [[nodiscard]] ListenFds& listen_fds() noexcept { return listen_fds_; }
-  std::vector<pollfd>& poll_set() noexcept { return body_.poll_set; }
+  /// Runs `task` on the callback thread; what it throws is logged. Once finish() has begun it may be dropped.
+  void post_task(std::function<void()> task);
 
  private:
+  /// The body of run(), or the part of an App that runs on the main thread.
+  class Body final : public RunningThread {
+   public:
+    explicit Body(Daemon& daemon) noexcept : daemon_(daemon) {}
+    /// Also between a signal's handler and the control thread: the kernel prefers the main thread for signals, whose wait the
+    /// handler interrupts, so the body need not be woken by way of another thread.
+    [[nodiscard]] bool stopping() const noexcept override {
+      return RunningThread::stopping() || daemon::Signals::stop_signal() != 0;
+    }
+    [[nodiscard]] StopReason stop_reason() const noexcept override { return daemon_.stop_reason(); }
+    void request_stop() noexcept override { daemon_.request_stop(StopReason::Requested); }
+    Log& log() noexcept override { return daemon_.log_; }
+    [[nodiscard]] const std::vector<std::string>& args() const noexcept override { return daemon_.line_.arguments; }
+    [[nodiscard]] int listener(std::string_view name) override { return daemon_.listener(name); }
+    ListenFds& listen_fds() noexcept override { return daemon_.listen_fds_; }
+    [[nodiscard]] const std::string& pid_file() const noexcept override { return daemon_.places_.pid_file; }
+
+   private:
+    void became_ready() override;
+    Daemon& daemon_;
+  };
+  /// What components see: of the control thread's own as much as it published, the rest as it is.
+  class View final : public DaemonView {
+   public:
+    explicit View(Daemon& daemon) noexcept : daemon_(daemon) {}
+    [[nodiscard]] std::string why_not_alive() const override;
+    [[nodiscard]] std::string why_not_ready() const override;
+    [[nodiscard]] std::string metrics() const override;
+    [[nodiscard]] Log& log() const noexcept override { return daemon_.log_; }
+
+   private:
+    Daemon& daemon_;
+  };
+  /// What of the condition is the control thread's own.
+  struct Told {
+    daemon::State state{};
+    std::string stuck{};  ///< who has not made progress in time; "" for nobody
+    std::uint64_t reloads = 0, reloads_refused = 0;
+    std::string last_refusal{};
+  };
+  /// Whose heartbeat is looked at.
+  struct Watch {
+    daemon::Watched watched;
+    bool late = false;
+  };
   /// What other threads have to tell; swapped out by the control thread.
   struct Mail {
     bool body_ready = false;
@@ -116,11 +172,6 @@ class Daemon {
     std::chrono::milliseconds within;
     base::Instant deadline;
   };
-  struct Body {
-    pid_t thread = 0;
-    bool said_ready = false;
-    std::vector<pollfd> poll_set{};
-  };
   enum class Timer : std::uint64_t {
     Start,
     Stop,
@@ -130,7 +181,8 @@ class Daemon {
     Heartbeat,
     HealthFile,
     Resources,
-    Commands
+    Commands,
+    Upgrade
   };
 
   void control_loop();
@@ -151,11 +203,46 @@ class Daemon {
 
   void answer(Request& request);
   void answer_by_program(const ControlCommand& command, Request& request);
-  [[nodiscard]] daemon::Condition condition() const;
+  [[nodiscard]] Told told() const;
+  /// Puts told() where components see it.
+  void publish();
+  [[nodiscard]] Told published() const;
+  /// Any thread.
+  [[nodiscard]] daemon::Condition condition(const Told& told) const;
   Reply answer_health() const;
   Reply answer_log_level(const std::string& text);
 
-  void look_at_heartbeat(base::Instant now);
+  [[nodiscard]] StopReason stop_reason() const noexcept {
+    const StopReason reason = stop_reason_.load(std::memory_order_acquire);
+    if (reason != StopReason::None || daemon::Signals::stop_signal() == 0) return reason;
+    return daemon::Signals::stop_signal() == SIGINT ? StopReason::Int : StopReason::Term;
+  }
+  /// Who is late with a heartbeat, in words; "" for nobody.
+  [[nodiscard]] std::string stuck() const;
+  /// Why it is not healthy, in words; "": everybody makes progress. `stuck`: as stuck() said.
+  [[nodiscard]] std::string unhealthy(std::string stuck) const;
+  [[nodiscard]] std::string unhealthy() const { return unhealthy(stuck()); }
+  /// Why it is not ready yet, in words.
+  [[nodiscard]] std::string what_is_missing() const;
+  void look_at_heartbeats(base::Instant now);
+  void watch_config();
+  // upgrading.cpp, the predecessor's side …
+  Result<void> keep_sockets_of_init();
+  void answer_upgrade(const Request& request);
+  void step_upgrade(daemon::UpgradeEvent event);
+  void perform(daemon::UpgradeAction action);
+  void start_successor();
+  void attend_successor();
+  void hand_over();
+  void report_failed_upgrade();
+  void supersede();
+  void leave_to_successor();
+  // … and the successor's.
+  void attend_predecessor();
+  bool name_ourselves();
+  void take_charge();
+  /// Requests are taken: not by a successor that is not in charge.
+  [[nodiscard]] bool serves_control() const noexcept { return server_ && !(predecessor_ && !in_charge_); }
   void kick_health_file();
   void look_at_resources();
   /// Tells the init of a new state: now, or once its full queue has room.
@@ -163,7 +250,10 @@ class Daemon {
   void make_announcements();
   void extend_stop(base::Instant now);
   void tell_init(const Result<void>& sent);
-  void post_task(std::function<void()> task);
+
+  Result<void> start_components();
+  /// In reverse order; once.
+  void stop_components() noexcept;
 
   template <class Change>
   void tell(Change change) {
@@ -181,32 +271,49 @@ class Daemon {
   const daemon::Places places_;
   daemon::Signals signals_;
   Log log_;
+  std::string log_path_;  ///< where a log file is, or would be
   bool made_log_file_ = false;
+  RightsReport rights_;
   std::optional<PidFile> lock_;
   StartReport report_;
   ListenFds listen_fds_;
+  daemon::Listeners listeners_;
+  daemon::Invocation invocation_;
+  bool is_detached_ = false;
+  bool is_under_init_ = false;
+  std::vector<std::pair<std::string, UniqueFd>> sockets_of_init_;  ///< copies of those that no listener took
+  std::optional<control::SocketFile> control_file_;          ///< of the predecessor's control socket, where we have that
+  std::vector<daemon::InheritedListener> former_listeners_;  ///< the predecessor's that we do not have
   Notify notify_;
-  UniqueFd stop_event_;
-  Body body_;
+  daemon::Members* const members_;
+  Body body_{*this};
 
   std::mutex mutex_;
   Mail mail_;
-  std::atomic<bool> stopping_{false};
   std::atomic<StopReason> stop_reason_{StopReason::None};
-  std::mutex token_mutex_;
-  std::optional<std::stop_source> stop_source_;
-  std::optional<Heartbeat> heartbeat_;
   std::atomic<bool> released_{false};
+  View view_{*this};
+  std::atomic<std::size_t> prepared_{0};  ///< components that are to be stopped
+  mutable std::mutex published_mutex_;
+  Told published_;
 
   daemon::CallbackThread callbacks_;
   std::thread control_thread_;
 
   // The control thread's own.
   daemon::Lifecycle life_;
-  daemon::Event cause_{};  ///< the event whose actions are being carried out
-  std::vector<daemon::Action> actions_;
+  bool in_charge_ = true;       ///< the instance's files are ours
+  bool speaks_to_init_ = true;  ///< it takes us for the main process
+  std::optional<daemon::Predecessor> predecessor_;
+  daemon::Upgrade upgrade_;
+  std::optional<daemon::Successor> successor_;
+  std::optional<std::uint64_t> upgrade_waiter_;
+  std::string upgrade_fault_;
+  bool reloaded_meanwhile_ = false;  ///< since the successor may have read the configuration
+  daemon::Event cause_{};            ///< the event whose actions are being carried out
   loop::Timers timers_;
   std::optional<ControlServer> server_;
+  std::optional<loop::FileWatch> config_watch_;
   std::map<std::uint64_t, Pending> pending_;
   std::vector<std::uint64_t> reload_waiters_, next_reload_waiters_;
   bool next_reload_by_signal_ = false;
@@ -217,7 +324,7 @@ class Daemon {
   bool health_file_failed_ = false;
   std::deque<std::function<Result<void>()>> unannounced_;
   bool init_failed_ = false;
-  bool stuck_ = false;
+  std::vector<Watch> watches_;
   bool finished_ = false;
   int end_signal_ = 0;         ///< the last signal that asked to stop
   std::string start_failure_;  ///< what was missing when the time for the start was over

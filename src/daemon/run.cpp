@@ -21,8 +21,13 @@
 #include "daemon/command_line.hpp"
 #include "daemon/configuration.hpp"
 #include "daemon/daemon.hpp"
+#include "daemon/listeners.hpp"
+#include "daemon/members.hpp"
+#include "daemon/own_directories.hpp"
 #include "daemon/places.hpp"
+#include "daemon/predecessor.hpp"
 #include "daemon/signals.hpp"
+#include "daemon/successor.hpp"
 #include "daemon/unit_file.hpp"
 #include "daemon/verbs.hpp"
 #include "os/file.hpp"
@@ -30,8 +35,11 @@
 #include "os/threads.hpp"
 #include "perdure/detach.hpp"
 #include "perdure/exit_code.hpp"
+#include "perdure/rights.hpp"
 #include "perdure/version.hpp"
+#include "process/at_load.hpp"
 #include "process/redirect_stdio.hpp"
+#include "rights/rights_text.hpp"
 
 namespace perdure::detail {
 namespace {
@@ -84,7 +92,7 @@ std::optional<std::string> other_threads() {
 /// Where the outcome of steps 6 to 8 goes: the terminal, or over the pipe of a detached start.
 int fail(const std::string& name, Daemon& daemon, int code, const Error& error) {
   daemon.withdraw();  // before anybody hears of it, and starts the next
-  const std::string why = error.message() + "; nothing was started";
+  const std::string why = error.message() + (daemon.is_successor() ? "" : "; nothing was started");
   if (daemon.report().is_pending()) {
     daemon.report().failed(code, why);
   } else {
@@ -151,10 +159,20 @@ std::string own_program() {
   return path;
 }
 
+/// The command line has the last word on who the daemon becomes.
+void take_user(Options& options, const CommandLine& line) {
+  if (line.user) {
+    options.rights.user = *line.user;
+    options.rights.group.clear();  // the other user's own, unless the command line names one, too
+  }
+  if (line.group) options.rights.group = *line.group;
+}
+
 /// A client verb, or --print-unit.
 int look(Options& options, const CommandLine& line, Places& places) {
   const std::string fault = settle_places(options, line, places);
   int code = exit_ok;
+  take_user(options, line);
   if (line.task == Task::PrintUnit) {
     fmt::print("{}", daemon::unit_file(options, line, places, own_program()));
   } else {
@@ -172,12 +190,40 @@ bool should_detach(const Options& options, const CommandLine& line) {
   return options.mode == Mode::Detached && !is_under_init();
 }
 
-/// Steps 4 to 10.
-int start(const Options& options, CommandLine line, Places places, Signals signals, const Callback<int(Context&)>& body,
-          bool ready_at_entry) {
+/// Where this process comes from.
+struct Origin {
+  daemon::Invocation invocation{};
+  std::optional<daemon::Predecessor> predecessor{};  ///< in an upgrade: it has what we need, and waits for our start
+};
+
+/// Steps 3 to 10.
+int start(const Options& options, CommandLine line, Places places, Signals signals, Origin origin,
+          const Callback<int(Context&)>& body, bool ready_at_entry, daemon::Members* members) {
   const std::string name = options.name;
+  for (const Metric& metric : options.metrics)
+    PERDURE_ASSERT(daemon::is_metric_name(metric.name) && metric.value != nullptr,
+                   "an Options::metrics has no valid name, or no value");
+  auto& predecessor = origin.predecessor;
+  // 3: who we become, before anything is taken. A successor begins with what its predecessor has left.
+  if (predecessor && predecessor->offer().rights != rights::text_of(options.rights))
+    return complain(
+        name, exit_rights,
+        "this program gives up other rights than the running one has given up, which cannot be changed: restart instead");
+  auto rights = predecessor ? RightsDrop::prepare_successor(options.rights) : RightsDrop::prepare(options.rights);
+  if (!rights) {
+    const RightsError& error = rights.error();
+    return complain(name, error.exit_code() == exit_configuration ? options.exit_codes.configuration : error.exit_code(),
+                    error.message() + "; nothing was started");
+  }
+  const bool has_new_root = !options.rights.chroot.empty();
+  // What cannot be seen from a new root is not what has been deleted: a reload must not take the defaults for it.
+  if (has_new_root && os::sys::access(places.config_file.c_str(), F_OK) == 0) places.config_must_exist = true;
+  auto directories = daemon::OwnDirectories::make(*rights, daemon::written_places(places));
+  if (!directories)
+    return complain(name, options.exit_codes.cannot_create, directories.error().message() + "; nothing was started");
+
   // 4: the lock, in the first process, so that a refusal reaches the terminal.
-  auto lock = PidFile::acquire(places.pid_file);
+  auto lock = predecessor ? predecessor->lock(places.pid_file) : PidFile::acquire(places.pid_file, rights->new_user());
   if (!lock) {
     const PidFileError& error = lock.error();
     if (error.is_already_running()) {
@@ -190,9 +236,9 @@ int start(const Options& options, CommandLine line, Places places, Signals signa
   }
 
   // 5: detach. The sockets of an init are taken before: LISTEN_PID names the first process.
-  ListenFds sockets = ListenFds::from_environment();
-  StartReport report;
-  const bool detached = should_detach(options, line);
+  ListenFds sockets = predecessor ? predecessor->sockets() : ListenFds::from_environment();
+  StartReport report = predecessor ? predecessor->report() : StartReport{};
+  const bool detached = !predecessor && should_detach(options, line);
   if (detached) {
     DetachOptions how{.umask = options.umask,
                       .working_directory = options.working_directory,
@@ -206,22 +252,46 @@ int start(const Options& options, CommandLine line, Places places, Signals signa
     auto detaching = detach(how);
     if (!detaching) return complain(name, exit_system, detaching.error().message());
     report = *std::move(detaching);
+  } else if (has_new_root) {  // a directory that somebody left open would be a way out
+    std::vector<int> keep = options.keep_fds;
+    keep.insert(keep.end(), sockets.fds().begin(), sockets.fds().end());
+    process::close_fds_from_before_load(keep);
   }
 
-  Daemon daemon{options, std::move(line), std::move(places), std::move(signals)};
+  // A successor is where its predecessor went; only its directory is that of the command line until here.
+  const bool is_away = predecessor ? predecessor->offer().is_detached : detached;
+  if (predecessor && is_away && os::sys::chdir(options.working_directory.c_str()) != 0)
+    return complain(name, exit_system, Error::from_errno(errno, "enter", options.working_directory).message());
+
+  Daemon daemon{options, std::move(line), std::move(places), std::move(signals), members};
+  daemon.remember(std::move(origin.invocation), is_away);
+  if (predecessor) daemon.succeed(*std::move(predecessor));
   daemon.hold(*std::move(lock));
   daemon.report_to(std::move(report));
   daemon.use(std::move(sockets));
 
-  // 6: the log, the control socket, the init.
+  // 6: the log, the listeners, the control socket, the init.
+  if (auto restored = daemon.restore_error_output(); !restored) return fail(name, daemon, exit_system, restored.error());
   if (auto opened = daemon.open_log(); !opened) return fail(name, daemon, options.exit_codes.cannot_create, opened.error());
+  if (auto opened = daemon.open_listeners(); !opened)
+    return fail(name, daemon, options.exit_codes.cannot_create, opened.error());
   if (auto opened = daemon.open_control(); !opened)
     return fail(name, daemon, options.exit_codes.cannot_create, opened.error());
   if (auto connected = daemon.connect_init(); !connected) return fail(name, daemon, exit_system, connected.error());
   if (auto prepared = daemon.prepare_stop_event(); !prepared) return fail(name, daemon, exit_system, prepared.error());
+  const auto not_opened = [&](const Error& error) {
+    const bool is_denied = error.code() == EACCES || error.code() == EPERM;
+    return fail(name, daemon, is_denied ? exit_rights : options.exit_codes.cannot_create, error);
+  };
+  if (auto opened = daemon.open_what_needs_rights(*rights); !opened) return not_opened(opened.error());
+  if (auto prepared = daemon.prepare_components(); !prepared) return not_opened(prepared.error());
   // Handlers stand, the log is open: from here on somebody may find us by the PID file and signal us.
-  if (auto written = daemon.lock().write(); !written)
+  if (auto written = daemon.publish_pid(); !written)
     return fail(name, daemon, options.exit_codes.cannot_create, written.error());
+
+  // 7: rights.
+  if (auto gone = daemon.give_up(*rights); !gone) return fail(name, daemon, exit_rights, gone.error());
+  directories->keep();
 
   // 8 to 10: the control thread, the body; ready is what the body makes it.
   static const bool at_exit = std::atexit(perdure_leave_by_exit) == 0;
@@ -232,7 +302,7 @@ int start(const Options& options, CommandLine line, Places places, Signals signa
   int code = 0;
   std::string exception;
   try {
-    Context context{daemon};
+    Context context{daemon.body()};
     code = body(context);
   } catch (const std::exception& error) {
     exception = *error.what() != '\0' ? error.what() : "an exception without a text";
@@ -244,21 +314,25 @@ int start(const Options& options, CommandLine line, Places places, Signals signa
   return code;
 }
 
-}  // namespace
-
-int run_erased(int argc, char** argv, const Options& given, Callback<int(Context&)> body, bool ready_at_entry) {
+int run_any(int argc, char** argv, const Options& given, const Callback<int(Context&)>& body, bool ready_at_entry,
+            daemon::Members* members) {
   if (has_run.exchange(true))
     return complain(given.name, exit_failed, "run() was called a second time in one process; nothing was started");
   // A closed 0, 1 or 2 would be taken by the first descriptor we open, and printf would write into that.
   auto standard_descriptors = process::FilledStdio::fill();
   Options options{given};  // before_start may still change it
   auto signals = Signals::install();
+  Origin origin{.invocation = daemon::Invocation::of_this_process(argc, argv)};
+  auto predecessor = daemon::Predecessor::from_environment();
   PERDURE_ASSERT(is_valid_name(options.name), "Options::name is a word of lower-case letters, digits, - and _");
   const std::string name = options.name;
   if (!standard_descriptors)
     return complain(name, exit_system, standard_descriptors.error().message() + "; nothing was started");
   standard_descriptors->keep();
   if (!signals) return complain(name, exit_system, signals.error().message() + "; nothing was started");
+  if (!predecessor) return complain(name, exit_system, predecessor.error().message());
+  origin.predecessor = *std::move(predecessor);
+  if (origin.predecessor) origin.invocation.program = origin.predecessor->offer().program;
   if (const auto refusal = other_threads()) return complain(name, exit_failed, *refusal);
 
   // 1: the command line.
@@ -271,6 +345,11 @@ int run_erased(int argc, char** argv, const Options& given, Callback<int(Context
     return complain(name, exit_usage, fmt::format("{}{} See \"{} --help\"", why, why.ends_with('?') ? "" : ".", name));
   }
   CommandLine& line = *parsed;
+  if (origin.predecessor) {  // the words of whoever started the first of us: start, restart, --daemon
+    line.task = Task::Run;
+    line.is_start = false;
+    line.detach = false;
+  }
   if (line.task == Task::Help) return fmt::print("{}", line.help), exit_ok;
   if (line.task == Task::Version) return print_version(options);
 
@@ -319,7 +398,22 @@ int run_erased(int argc, char** argv, const Options& given, Callback<int(Context
     chosen = daemon::choose_places(options, line);
     if (!chosen) return complain(name, exit_cannot_create, chosen.error().message());
   }
-  return start(options, std::move(line), std::move(places), *std::move(signals), body, ready_at_entry);
+  if (auto checked = daemon::check_listeners(options.listeners); !checked)
+    return complain(name, options.exit_codes.configuration, checked.error().message() + "; nothing was started");
+  take_user(options, line);
+  return start(options, std::move(line), std::move(places), *std::move(signals), std::move(origin), body, ready_at_entry,
+               members);
+}
+
+}  // namespace
+
+int run_erased(int argc, char** argv, const Options& options, Callback<int(Context&)> body, bool ready_at_entry) {
+  return run_any(argc, argv, options, body, ready_at_entry, nullptr);
 }
 
 }  // namespace perdure::detail
+
+int perdure::daemon::run_members(int argc, char** argv, const Options& options, Callback<int(Context&)> body,
+                                 Members& members) {
+  return detail::run_any(argc, argv, options, body, false, &members);
+}

@@ -1,5 +1,6 @@
 #include "perdure/supervise.hpp"
 
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,9 +12,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <optional>
 
+#include <fmt/core.h>
+
 #include "base/time.hpp"
+#include "daemon/notify_relay.hpp"
 #include "os/system.hpp"
 #include "perdure/exit_code.hpp"
 #include "perdure/unique_fd.hpp"
@@ -23,6 +28,7 @@
 // SIGCHLD is one of them and says no more than "look"; waitid(2) on the one known pid says what happened. The worker is
 // signalled through a pidfd that is opened for the occasion: the child is ours and unreaped, so its number cannot have been
 // given to anybody else, and no descriptor is held that a worker would inherit.
+// With an init that listens there are three: its socket, the worker's, and a signalfd, which only says when to look for a signal.
 
 namespace perdure {
 namespace {
@@ -37,6 +43,11 @@ constexpr std::array synchronous{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGAB
 constexpr std::chrono::milliseconds retry_pause{100};
 
 Instant now() noexcept { return std::chrono::steady_clock::now(); }
+
+timespec as_timespec(Duration duration) noexcept {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
+  return {.tv_sec = static_cast<time_t>(seconds.count()), .tv_nsec = static_cast<long>((duration - seconds).count())};
+}
 
 bool is_stop(int signal) noexcept { return signal == SIGTERM || signal == SIGINT; }
 
@@ -94,14 +105,17 @@ class ParentSignals {
     for (;;) {
       timespec left{};
       if (deadline) {
-        const auto duration = std::max(*deadline - now(), Duration::zero());
-        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
-        left = {.tv_sec = static_cast<time_t>(seconds.count()), .tv_nsec = static_cast<long>((duration - seconds).count())};
+        left = as_timespec(*deadline <= now() ? Duration::zero() : *deadline - now());
       }
       const int signal = os::sys::sigtimedwait(&taken_, nullptr, deadline ? &left : nullptr);
       if (signal > 0) return signal;
       if (errno != EINTR) return 0;  // EINTR: stopped and continued
     }
+  }
+
+  /// Readable while one of them is pending; -1 where no descriptor is left.
+  [[nodiscard]] UniqueFd descriptor() const noexcept {
+    return UniqueFd{os::sys::signalfd(-1, &taken_, SFD_CLOEXEC | SFD_NONBLOCK)};
   }
 
   /// In the worker: default dispositions, HUP and PIPE ignored, an empty mask.
@@ -156,6 +170,9 @@ class Supervision {
   using Kind = WorkerEvent::Kind;
 
   [[nodiscard]] bool start();
+  Result<void> connect_init();
+  /// The next signal; 0 at the deadline. Meanwhile the worker is relayed.
+  int wait(const std::optional<Instant>& deadline);
   void wait_for_end();
   /// True when the worker has ended; result_.status is how.
   bool look() noexcept;
@@ -164,6 +181,7 @@ class Supervision {
   /// False when a stop was asked for meanwhile.
   bool pause(Duration length);
   void tell(Kind kind, std::chrono::milliseconds delay = {}) const noexcept;
+  void tell_init(Kind kind, std::chrono::milliseconds delay) const;
 
   const SuperviseOptions& options_;
   const Body& body_;
@@ -171,6 +189,9 @@ class Supervision {
   policy::StartBudget budget_;
   ParentSignals signals_;
   const std::chrono::system_clock::time_point entered_ = std::chrono::system_clock::now();
+
+  std::unique_ptr<daemon::NotifyRelay> relay_;  ///< none: no init listens
+  UniqueFd signal_arrived_;                     ///< with relay_ only
 
   pid_t worker_ = 0;
   Instant worker_started_;
@@ -182,6 +203,7 @@ class Supervision {
 };
 
 Result<Supervised> Supervision::run() {
+  if (auto connected = connect_init(); !connected) return std::move(connected).error().with_advice("nothing was started");
   (void)budget_.try_start(now());
   if (!start()) return Error::from_errno(errno, "fork", "the worker").with_advice("nothing was started");
   for (;;) {
@@ -208,18 +230,46 @@ Result<Supervised> Supervision::run() {
   }
 }
 
+Result<void> Supervision::connect_init() {
+  PERDURE_TRY(relay_, daemon::NotifyRelay::from_environment(options_.start_within));
+  if (!relay_) return {};
+  signal_arrived_ = signals_.descriptor();
+  if (!signal_arrived_) return Error::from_errno(errno, "make", "a descriptor that tells of signals");
+  return {};
+}
+
 bool Supervision::start() {
   const WorkerStart start{.parent = ::getpid(),
                           .parent_start = entered_,
                           .worker_start = std::chrono::system_clock::now(),
                           .restarts = result_.restarts};
   const pid_t pid = os::sys::fork();
-  if (pid == 0) be_the_worker(body_, start);
+  if (pid == 0) {
+    signal_arrived_.reset();
+    if (relay_) relay_->become_worker();
+    be_the_worker(body_, start);
+  }
   if (pid < 0) return false;
   worker_ = pid;
   worker_started_ = now();
+  if (relay_) relay_->worker_started(worker_, worker_started_);
   tell(Kind::Started);
   return true;
+}
+
+int Supervision::wait(const std::optional<Instant>& deadline) {
+  if (!relay_) return signals_.wait(deadline);
+  for (;;) {
+    if (const int signal = signals_.wait(Instant::min()); signal != 0) return signal;
+    relay_->forward(now());
+    auto wake = relay_->next_deadline();
+    if (deadline) wake = std::min(wake.value_or(*deadline), *deadline);
+    std::array<pollfd, 2> fds{pollfd{signal_arrived_.get(), POLLIN, 0}, pollfd{relay_->fd(), POLLIN, 0}};
+    timespec left{};
+    if (wake) left = as_timespec(std::max(*wake - now(), Duration::zero()));
+    (void)os::sys::ppoll(fds.data(), fds.size(), wake ? &left : nullptr, nullptr);
+    if (deadline && now() >= *deadline) return signals_.wait(Instant::min());
+  }
 }
 
 void Supervision::wait_for_end() {
@@ -227,7 +277,7 @@ void Supervision::wait_for_end() {
     std::optional<Instant> wake;
     if (kill_at_) wake = kill_at_;
     if (look_again_ || unsent_.any()) wake = std::min(wake.value_or(Instant::max()), now() + retry_pause);
-    take(signals_.wait(wake));
+    take(wait(wake));
     if (kill_at_ && now() >= *kill_at_) {
       kill_at_.reset();
       was_late_ = true;
@@ -237,6 +287,7 @@ void Supervision::wait_for_end() {
   }
   kill_at_.reset();
   unsent_.reset();
+  if (relay_) relay_->worker_ended(now());
   if (was_late_ && was_killed_by(result_.status, SIGKILL)) tell(Kind::KilledAtStop);
 }
 
@@ -259,6 +310,7 @@ void Supervision::take(int signal) {
   if (!is_stop(signal) || result_.stop_requested) return;
   result_.stop_requested = true;
   kill_at_ = now() + options_.stop_within;
+  if (relay_) relay_->stopping();
 }
 
 void Supervision::send_unsent() noexcept {
@@ -276,15 +328,29 @@ bool Supervision::pause(Duration length) {
   const Instant end = now() + length;
   do {
     // HUP, USR1 and USR2 have nobody to go to: the next worker starts afresh anyway.
-    if (is_stop(signals_.wait(end))) {
+    if (is_stop(wait(end))) {
       result_.stop_requested = result_.stopped_in_pause = true;
+      if (relay_) relay_->stopping();
       return false;
     }
   } while (now() < end);
   return true;
 }
 
+void Supervision::tell_init(Kind kind, std::chrono::milliseconds delay) const {
+  if (kind == Kind::Restarting) {
+    relay_->status(fmt::format("worker {} {}; starting it again in {} ms (restart {})", worker_, result_.status.text(),
+                               delay.count(), result_.restarts));
+  } else if (kind == Kind::GaveUp) {
+    relay_->status(
+        fmt::format("worker {} {}; given up after {} restarts", worker_, result_.status.text(), result_.restarts));
+  } else if (kind == Kind::Started && result_.restarts > 0) {
+    relay_->status(fmt::format("worker {} runs (restart {})", worker_, result_.restarts));
+  }
+}
+
 void Supervision::tell(Kind kind, std::chrono::milliseconds delay) const noexcept {
+  if (relay_) tell_init(kind, delay);
   if (options_.on_event)
     options_.on_event(
         {.kind = kind, .worker = worker_, .status = result_.status, .restarts = result_.restarts, .delay = delay});

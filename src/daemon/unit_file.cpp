@@ -1,5 +1,6 @@
 #include "daemon/unit_file.hpp"
 
+#include <optional>
 #include <set>
 
 #include <fmt/format.h>
@@ -22,6 +23,30 @@ std::string exec_word(const std::string& word) {
 
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
+/// What the init can take away before the daemon does. Not User=: the daemon opens what needs root, and then leaves it by itself.
+std::string hardening(const Rights& rights) {
+  std::string text;
+  const auto limit = [&text](const char* name, const std::optional<std::uint64_t>& value) {
+    if (value) text += fmt::format("{}={}\n", name, *value);
+  };
+  limit("LimitNOFILE", rights.limits.open_files);
+  limit("LimitCORE", rights.limits.core_bytes);
+  limit("LimitAS", rights.limits.address_space_bytes);
+  limit("LimitNPROC", rights.limits.processes);
+  if (rights.sandbox == Sandbox::None) return text;
+  const Namespaces& n = rights.namespaces;
+  const bool makes_namespaces = n.mount || n.network || n.ipc || n.host_name;
+  const bool needs_mounts = n.mount || !rights.chroot.empty();  // systemd counts chroot(2) among the mounts
+  text += fmt::format("SystemCallFilter=~@clock @cpu-emulation @debug @module @obsolete @raw-io @reboot @swap{}\n",
+                      needs_mounts ? "" : " @mount");
+  text += "SystemCallErrorNumber=EPERM\nSystemCallArchitectures=native\n";
+  text += "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n";
+  if (!makes_namespaces) text += "RestrictNamespaces=yes\n";
+  if (!n.host_name) text += "ProtectHostname=yes\n";
+  text += "ProtectClock=yes\nProtectKernelLogs=yes\nRestrictRealtime=yes\nKeyringMode=private\n";
+  return text;
+}
+
 }  // namespace
 
 std::string unit_file(const Options& options, const CommandLine& line, const Places& places, const std::string& program) {
@@ -43,15 +68,21 @@ std::string unit_file(const Options& options, const CommandLine& line, const Pla
   // No RuntimeDirectory=: the unit's daemon and one that somebody starts by hand must meet at the same lock, or both would run.
   std::set<std::string> writable;
   for (const std::string& path : {places.pid_file, places.control, places.health_file, places.log_file})
-    if (!path.empty()) writable.insert(directory_of(path));
+    if (!path.empty()) {
+      writable.insert(directory_of(path));
+      // Where the daemon makes the directory for the user it becomes, it writes above it.
+      if (!options.rights.user.empty() && directory_of(path).rfind('/') > 0)
+        writable.insert(directory_of(directory_of(path)));
+    }
   std::string paths;
   for (const std::string& path : writable) paths += (paths.empty() ? "-" : " -") + path;
   if (!paths.empty()) text += fmt::format("ReadWritePaths={}\n", paths);
 
   text +=
       "NoNewPrivileges=yes\nProtectSystem=strict\nProtectHome=read-only\nPrivateDevices=yes\nProtectKernelTunables=yes\n"
-      "ProtectKernelModules=yes\nProtectControlGroups=yes\nRestrictSUIDSGID=yes\nLockPersonality=yes\nUMask=0027\n"
-      "\n[Install]\nWantedBy=multi-user.target\n";
+      "ProtectKernelModules=yes\nProtectControlGroups=yes\nRestrictSUIDSGID=yes\nLockPersonality=yes\nUMask=0027\n";
+  text += hardening(options.rights);
+  text += "\n[Install]\nWantedBy=multi-user.target\n";
   return text;
 }
 

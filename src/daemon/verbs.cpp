@@ -26,6 +26,8 @@ namespace {
 
 constexpr std::chrono::seconds answer_within{10};
 constexpr std::chrono::seconds reload_within{60};
+/// Where a start may take for ever.
+constexpr std::chrono::hours upgrade_within_max{24};
 /// How much longer than its own stop budget an instance may take before `stop` gives up on it.
 constexpr std::chrono::seconds stop_margin{5};
 
@@ -60,6 +62,13 @@ bool wait_for_end(int process, std::chrono::milliseconds within) {
     pollfd fd{process, POLLIN, 0};
     if (os::sys::poll(&fd, 1, static_cast<int>(left.count())) > 0) return true;
   }
+}
+
+/// Of who answered `stop`; nothing where the program has a `stop` of another kind.
+std::optional<pid_t> pid_of(const Reply& reply) {
+  std::string_view text = reply.json;
+  if (!base::remove_prefix(text, "{\"pid\":") || !text.ends_with('}')) return std::nullopt;
+  return base::parse_number<pid_t>(text.substr(0, text.size() - 1));
 }
 
 int not_running(const Places& places) { return complain(places, verb_not_running, "is not running"); }
@@ -158,6 +167,12 @@ int stop_running(const Options& options, const Places& places) {
       if (auto peer = peer_credentials(client->fd()); peer && peer->pid > 0)
         process.reset(os::sys::pidfd_open(peer->pid, 0));
       auto reply = client->request("stop", "", answer_within);
+      // Who answers may be the successor of whoever listened when we connected.
+      if (reply && reply->ok) {
+        const auto pid = pid_of(*reply);
+        if (pid) process.reset(os::sys::pidfd_open(*pid, 0));
+        if (pid && !process) return verb_ok;  // it has ended already
+      }
       if (process && reply && reply->ok) {
         if (wait_for_end(process.get(), within)) return verb_ok;
         return complain(places, verb_failed,
@@ -190,6 +205,12 @@ int run_verb(const Options& options, const CommandLine& line, const Places& plac
   if (is_ours("status")) return verb_status(places);
   if (is_ours("health")) return verb_health(options, line, places);
   if (is_ours("reload")) return places.control.empty() ? reload_by_signal(places) : ask(places, "reload", "", reload_within);
+  if (is_ours("upgrade")) {
+    // The daemon waits this long for its successor, and as long again for one that does not end.
+    const auto limit =
+        options.start_within.count() > 0 ? options.start_within + 2 * options.stop_within : upgrade_within_max;
+    return ask(places, "upgrade", "", limit + answer_within);
+  }
   std::chrono::milliseconds within = answer_within;
   for (const ControlCommand& command : options.commands)
     if (command.name == line.verb) within = command.within + answer_within;

@@ -84,13 +84,17 @@ Result<std::optional<microseconds>> watchdog_of(const std::optional<std::string>
   return std::optional<microseconds>{microseconds{*number}};
 }
 
+enum class Route : std::uint8_t { Connected, ByAddress };
+
 // One datagram to `address`, with a copy of `fd` where that is not -1.
-Result<void> send_datagram(int socket, const std::string& address, std::string_view bytes, int fd) {
+Result<void> send_datagram(int socket, const std::string& address, Route route, std::string_view bytes, int fd) {
   SocketAddress to = socket_address(address);
   iovec part{const_cast<char*>(bytes.data()), bytes.size()};
   msghdr message{};
-  message.msg_name = &to.name;
-  message.msg_namelen = to.size;
+  if (route == Route::ByAddress) {
+    message.msg_name = &to.name;
+    message.msg_namelen = to.size;
+  }
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
@@ -144,7 +148,16 @@ Result<Notify> Notify::from_environment() {
 Result<void> Notify::send(std::string_view lines) const {
   PERDURE_CHECK(wire::check_notify(lines));
   if (!is_enabled()) return {};
-  return send_datagram(socket_.get(), address_, lines, -1);
+  return send_datagram(socket_.get(), address_, is_connected_ ? Route::Connected : Route::ByAddress, lines, -1);
+}
+
+Result<void> Notify::connect() {
+  if (!socket_ || is_connected_) return {};
+  const SocketAddress to = socket_address(address_);
+  if (os::sys::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&to.name), to.size) != 0)
+    return Error::from_errno(errno, "connect to the init at", address_);
+  is_connected_ = true;
+  return {};
 }
 
 Result<void> Notify::reloading() const {
@@ -166,7 +179,8 @@ Result<void> Notify::barrier(std::chrono::milliseconds within) const {
   if (os::sys::pipe2(ends, O_CLOEXEC) != 0) return Error::from_errno(errno, "make a pipe for", "the barrier to the init");
   const UniqueFd ours{ends[0]};
   UniqueFd theirs{ends[1]};
-  PERDURE_CHECK(send_datagram(socket_.get(), address_, barrier_message, theirs.get()));
+  const Route route = is_connected_ ? Route::Connected : Route::ByAddress;
+  PERDURE_CHECK(send_datagram(socket_.get(), address_, route, barrier_message, theirs.get()));
   // Our copy goes, so that the init's is the last: it closes it once it has come to this datagram.
   theirs.reset();
   return wait_for_hangup(ours.get(), within);

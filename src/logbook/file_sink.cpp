@@ -30,7 +30,7 @@ class FileSink final : public detail::Sink {
     buffer_.clear();
     append_line(buffer_, format_, name_, line);
     buffer_.push_back('\n');
-    return file_.write(buffer_);
+    return file_.write(buffer_, line.time);
   }
 
   // A file that cannot be rotated grows: said in it once, not once per line, until a rotation works again.

@@ -66,7 +66,27 @@ bool is_plain_ascii(std::string_view text) noexcept {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
-// The longest beginning of at most `size` bytes that cuts no character in two.
+bool is_word_character(char c) noexcept {
+  return base::is_lower(base::to_lower(c)) || base::is_digit(c) || c == '_' || c == '.' || c == '-';
+}
+
+bool is_visible(std::string_view text) noexcept {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~' && c != '"' && c != '='; });
+}
+
+// Escaped by way of backslashes alone, so that a value's own backslash cannot be taken for one of ours.
+std::string quoted(std::string_view value) {
+  std::string marked;
+  for (const char c : value) {
+    if (c == '"' || c == '\\') marked.push_back('\\');
+    marked.push_back(c);
+  }
+  return fmt::format("\"{}\"", base::escape(marked));
+}
+
+}  // namespace
+
 std::size_t cut_at(std::string_view text, std::size_t size) noexcept {
   const auto is_continuation = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
   std::size_t end = size;
@@ -74,14 +94,31 @@ std::size_t cut_at(std::string_view text, std::size_t size) noexcept {
   return end;
 }
 
-}  // namespace
-
 std::string_view line_text(std::string_view message, std::string& storage) {
   if (message.size() <= message_bytes_max && is_plain_ascii(message)) return message;
   const std::size_t seen = message.size() <= message_bytes_max ? message.size() : cut_at(message, message_bytes_max);
   storage = base::escape(message.substr(0, seen));
   if (seen < message.size()) fmt::format_to(std::back_inserter(storage), "… ({} more bytes)", message.size() - seen);
   return storage;
+}
+
+void append_fields(std::string& out, std::span<const LogField> fields) {
+  const auto append = std::back_inserter(out);
+  for (const LogField& field : fields.first(std::min(fields.size(), fields_max))) {
+    out.push_back(' ');
+    for (const char c : field.name) out.push_back(is_word_character(c) ? c : '_');
+    const std::size_t end = field.value.size() > value_bytes_max ? cut_at(field.value, value_bytes_max) : field.value.size();
+    const std::string_view value = std::string_view{field.value}.substr(0, end);
+    if (field.is_secret) {
+      fmt::format_to(append, "={}", redacted);
+    } else if (is_visible(value)) {
+      fmt::format_to(append, "={}", value);
+    } else {
+      fmt::format_to(append, "={}", quoted(value));
+    }
+    if (end < field.value.size()) fmt::format_to(append, "… ({} more bytes)", field.value.size() - end);
+  }
+  if (fields.size() > fields_max) fmt::format_to(append, " … ({} more fields)", fields.size() - fields_max);
 }
 
 int syslog_priority(Level level) noexcept {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,21 @@ inline constexpr std::size_t message_bytes_max = 32 * 1024;
 /// What becomes of a message: control characters escaped, and cut to message_bytes_max with "… (N more bytes)" at its end.
 /// Returns `message` itself where nothing is to be changed, else a view of `storage`.
 std::string_view line_text(std::string_view message, std::string& storage);
+/// The longest beginning of at most `size` bytes that cuts no character in two. Requires: size < text.size().
+std::size_t cut_at(std::string_view text, std::size_t size) noexcept;
+
+/// Further fields of a line are left out, and counted at its end.
+inline constexpr std::size_t fields_max = 32;
+/// No more of a field's value is shown in a line.
+inline constexpr std::size_t value_bytes_max = 4 * 1024;
+/// What stands for the value of a secret field; --print-config uses the same word.
+inline constexpr std::string_view redacted = "***";
+/// Appends ` name=value` for each: a value that is empty, or has anything but visible ASCII, a quote or a `=` in it, between quotes
+/// and escaped.
+void append_fields(std::string& out, std::span<const LogField> fields);
+
+/// LOG_DAEMON, as a journal record has it; in a syslog datagram it is shifted by three bits.
+inline constexpr int syslog_facility = 3;
 
 /// 7, 6, 4, 3, 2: syslog(3) without a facility.
 int syslog_priority(Level level) noexcept;

@@ -35,6 +35,12 @@ struct KeptLine {
   Level level;
   system_clock::time_point time;
   std::string text;
+  std::string message;  // empty where the text says as much
+  std::vector<LogField> fields;
+
+  [[nodiscard]] LogLine line() const {
+    return {.level = level, .time = time, .text = text, .message = message, .fields = fields};
+  }
 };
 
 // A sink and what it could not take, which it is told once it works again.
@@ -92,9 +98,19 @@ struct LogState {
   std::deque<KeptLine> kept;
   std::uint64_t dropped = 0;  // kept lines that had to make room
   std::string escaped;        // one line's text; keeps its memory from line to line
+  std::string with_fields;    // likewise
 
-  void say(Level level, std::string_view message) {
-    const LogLine line{.level = level, .time = system_clock::now(), .text = logbook::line_text(message, escaped)};
+  void say(Level level, std::string_view message, std::span<const LogField> fields) {
+    LogLine line{.level = level,
+                 .time = system_clock::now(),
+                 .text = logbook::line_text(message, escaped),
+                 .message = message,
+                 .fields = fields};
+    if (!fields.empty()) {
+      with_fields = line.text;
+      logbook::append_fields(with_fields, fields);
+      line.text = with_fields;
+    }
     if (keeps_in_memory) {
       keep(line);
     } else {
@@ -114,7 +130,12 @@ struct LogState {
       ++dropped;
       ++lost;
     }
-    kept.push_back({line.level, line.time, std::string{line.text}});
+    const bool says_more = line.message != line.text && line.message.size() <= logbook::message_bytes_max;
+    kept.push_back({line.level,
+                    line.time,
+                    std::string{line.text},
+                    std::string{says_more ? line.message : std::string_view{}},
+                    {line.fields.begin(), line.fields.end()}});
   }
 
   void replay(Level level) {
@@ -125,7 +146,7 @@ struct LogState {
       deliver({.level = Level::Warning, .time = kept.front().time, .text = report});
     }
     for (const KeptLine& line : kept) {
-      if (line.level >= level) deliver({.level = line.level, .time = line.time, .text = line.text});
+      if (line.level >= level) deliver(line.line());
     }
     kept.clear();
     kept.shrink_to_fit();
@@ -163,12 +184,15 @@ Result<std::string> place_for_file(const std::string& name) {
 }
 
 Result<std::unique_ptr<Sink>> open_file(const LogOptions& options, const std::string& name, bool is_our_choice) {
-  RotatingFileOptions file{.path = options.path, .max_bytes = options.max_bytes, .backups = options.backups};
+  RotatingFileOptions file{.path = options.path,
+                           .max_bytes = options.max_bytes,
+                           .rotate_every = options.rotate_every,
+                           .backups = options.backups};
   if (file.path.empty()) {
     PERDURE_TRY(file.path, place_for_file(name));
   }
   // Nobody watches a file that nobody asked for.
-  if (is_our_choice && file.max_bytes == 0) {
+  if (is_our_choice && file.max_bytes == 0 && file.rotate_every == RotateEvery::Never) {
     file.max_bytes = default_max_bytes;
     file.backups = default_backups;
   }
@@ -192,11 +216,25 @@ Result<std::unique_ptr<Sink>> open_target(LogTarget target, const LogOptions& op
     }
     case LogTarget::Syslog:
       return logbook::make_syslog_sink(logbook::syslog_socket_path(), name, logbook::SyslogAbsence::IsAnError);
+    case LogTarget::Journal: return logbook::make_journal_sink(logbook::journal_socket_path(), name);
     case LogTarget::File: return open_file(options, name, options.target == LogTarget::Auto && options.path.empty());
     case LogTarget::Auto:
     case LogTarget::None: break;
   }
   return std::unique_ptr<Sink>{};
+}
+
+std::string_view words_for(LogTarget target) noexcept {
+  switch (target) {
+    case LogTarget::Init:
+    case LogTarget::Stderr: return "to standard error";
+    case LogTarget::Syslog: return "to syslog";
+    case LogTarget::File: return "into a file";
+    case LogTarget::Journal: return "to journald";
+    case LogTarget::Auto:
+    case LogTarget::None: break;
+  }
+  return "nowhere";
 }
 
 }  // namespace
@@ -213,9 +251,18 @@ Log::~Log() {
 }
 
 Result<void> Log::open(const LogOptions& options) {
-  const LogTarget target = target_of(options, state_->is_under_init);
+  LogTarget target = target_of(options, state_->is_under_init);
   std::vector<Outlet> outlets;
-  PERDURE_TRY(auto sink, open_target(target, options, state_->name));
+  std::string instead;
+  auto opened = open_target(target, options, state_->name);
+  if (!opened && target == LogTarget::Journal) {
+    LogOptions otherwise = options;
+    otherwise.target = LogTarget::Auto;
+    target = target_of(otherwise, state_->is_under_init);
+    instead = fmt::format("{}; the log goes {} instead", opened.error().message(), words_for(target));
+    opened = open_target(target, otherwise, state_->name);
+  }
+  PERDURE_TRY(auto sink, std::move(opened));
   if (sink) outlets.emplace_back(std::move(sink), Outlet::Origin::Opened);
   if (options.also_syslog && target != LogTarget::Syslog) {
     PERDURE_TRY(auto syslog,
@@ -224,6 +271,7 @@ Result<void> Log::open(const LogOptions& options) {
   }
 
   const std::lock_guard lock{state_->mutex};
+  if (!instead.empty()) state_->say(Level::Warning, instead, {});  // kept so far: it stands among what is replayed
   for (Outlet& outlet : state_->outlets) {
     if (outlet.origin() == Outlet::Origin::Added) outlets.push_back(std::move(outlet));
   }
@@ -240,6 +288,26 @@ void logbook::add_sink(Log& log, std::unique_ptr<Sink> sink) {
   state.replay(log.level());
 }
 
+void Log::add_target(Callback<Result<void>(const LogLine&)> target) {
+  class Target final : public Sink {
+   public:
+    explicit Target(Callback<Result<void>(const LogLine&)> callable) : callable_(std::move(callable)) {}
+    Result<void> write(const LogLine& line) noexcept override {
+      try {
+        return callable_(line);
+      } catch (const std::exception& error) {
+        return Error{fmt::format("a log target threw: {}", error.what())};
+      } catch (...) {
+        return Error{"a log target threw something that is no std::exception"};
+      }
+    }
+
+   private:
+    Callback<Result<void>(const LogLine&)> callable_;
+  };
+  logbook::add_sink(*this, std::make_unique<Target>(std::move(target)));
+}
+
 Result<void> Log::rotate() noexcept {
   const std::lock_guard lock{state_->mutex};
   Result<void> outcome;
@@ -252,11 +320,11 @@ Result<void> Log::rotate() noexcept {
 
 std::uint64_t Log::lost() const noexcept { return state_->lost; }
 
-void Log::write_text(Level level, std::string_view message) noexcept {
+void Log::write_fields(Level level, std::string_view message, std::span<const LogField> fields) noexcept {
   if (!is_enabled(level)) return;
   try {
     const std::lock_guard lock{state_->mutex};
-    state_->say(level, message);
+    state_->say(level, message, fields);
   } catch (...) {  // out of memory
     ++state_->lost;
   }

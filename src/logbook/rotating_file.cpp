@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/text.hpp"
+#include "logbook/rotation_schedule.hpp"
 #include "os/file.hpp"
 #include "os/system.hpp"
 
@@ -22,6 +23,7 @@ constexpr int create_attempts_max = 8;
 struct Opened {
   UniqueFd fd;
   std::uint64_t size;
+  std::chrono::system_clock::time_point last_written;
 };
 
 std::string_view kind_of(mode_t mode) noexcept {
@@ -72,7 +74,8 @@ Result<Opened> open_regular(const std::string& path, mode_t mode) {
   struct stat status {};
   if (os::sys::fstat(fd.get(), &status) != 0) return Error::from_errno(errno, "look at the log file", path);
   if (!S_ISREG(status.st_mode)) return refused(path, status.st_mode, EINVAL);
-  return Opened{std::move(fd), static_cast<std::uint64_t>(status.st_size)};
+  return Opened{std::move(fd), static_cast<std::uint64_t>(status.st_size),
+                std::chrono::system_clock::from_time_t(status.st_mtim.tv_sec)};
 }
 
 bool is_same_file(const struct stat& a, const struct stat& b) noexcept {
@@ -87,6 +90,9 @@ Error rename_error(const std::string& from, const std::string& to) {
 
 RotatingFile::RotatingFile(RotatingFileOptions options, UniqueFd fd, std::uint64_t size)
     : options_(std::move(options)), fd_(std::move(fd)), size_(size) {}
+RotatingFile::RotatingFile(RotatingFile&&) noexcept = default;
+RotatingFile& RotatingFile::operator=(RotatingFile&&) noexcept = default;
+RotatingFile::~RotatingFile() = default;
 
 Result<RotatingFile> RotatingFile::open(RotatingFileOptions options) {
   if (options.path.empty()) return Error{"cannot open a log file: its path is empty", EINVAL};
@@ -101,10 +107,16 @@ Result<RotatingFile> RotatingFile::open(RotatingFileOptions options) {
   }
   PERDURE_TRY(options.path, os::absolute_path(options.path));
   PERDURE_TRY(Opened opened, open_regular(options.path, options.mode));
-  return RotatingFile{std::move(options), std::move(opened.fd), opened.size};
+  const RotateEvery every = options.rotate_every;
+  RotatingFile file{std::move(options), std::move(opened.fd), opened.size};
+  if (every != RotateEvery::Never) file.schedule_ = std::make_unique<logbook::RotationSchedule>(every, opened.last_written);
+  return file;
 }
 
-Result<void> RotatingFile::write(std::string_view bytes) {
+Result<void> RotatingFile::write(std::string_view bytes, std::chrono::system_clock::time_point now) {
+  if (schedule_ && schedule_->take_due(now)) is_of_yesterday_ = true;
+  if (is_of_yesterday_ && size_ == 0) is_of_yesterday_ = false;
+  if (is_of_yesterday_) rotate_by_itself();
   // After a write that a full disk cut short, this one would be glued to the half line.
   static constexpr char newline = '\n';
   std::size_t prefix = ends_torn_ ? 1 : 0;
@@ -123,15 +135,17 @@ Result<void> RotatingFile::write(std::string_view bytes) {
     prefix = 0;
     ends_torn_ = !bytes.empty();
   }
-  if (options_.max_bytes > 0 && size_ > options_.max_bytes) {
-    auto rotated = rotate();
-    if (rotated) {
-      rotation_failure_.reset();
-    } else {
-      rotation_failure_ = std::move(rotated).error();
-    }
-  }
+  if (options_.max_bytes > 0 && size_ > options_.max_bytes) rotate_by_itself();
   return {};
+}
+
+void RotatingFile::rotate_by_itself() {
+  auto rotated = rotate();
+  if (rotated) {
+    rotation_failure_.reset();
+  } else {
+    rotation_failure_ = std::move(rotated).error();
+  }
 }
 
 Result<void> RotatingFile::rotate() {
@@ -180,6 +194,7 @@ void RotatingFile::adopt(UniqueFd fd, std::uint64_t size) noexcept {
   fd_ = std::move(fd);
   size_ = size;
   ends_torn_ = false;
+  is_of_yesterday_ = false;
 }
 
 }  // namespace perdure

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -318,6 +319,56 @@ TEST(RotatingFileFailure, NoCallThatFailsLosesALineOrADescriptor) {
     ASSERT_EQ(open_descriptors(), before);
   }
   FAIL() << "the plan still fired at the 99th call";
+}
+
+// ---- by time -----------------------------------------------------------------------------------------------------------------
+
+constexpr std::chrono::hours day{24};
+const auto today = std::chrono::system_clock::now();
+
+TEST(RotatingFile, ALineOfAnotherDayBeginsAFreshFile) {
+  const TempDirectory directory;
+  auto file = open_or_die({.path = directory / "x.log", .rotate_every = RotateEvery::Day, .backups = 3});
+  ASSERT_TRUE(file.write("one\n", today));
+  ASSERT_TRUE(file.write("two\n", today + day * 2));
+  ASSERT_TRUE(file.write("three\n", today + day * 2));
+  ASSERT_TRUE(file.write("four\n", today + day * 4));
+  EXPECT_THAT(directory.names(), ElementsAre("x.log", "x.log.1", "x.log.2"));
+  EXPECT_EQ(read_whole(directory / "x.log.2"), "one\n");
+  EXPECT_EQ(read_whole(directory / "x.log.1"), "two\nthree\n");
+  EXPECT_EQ(read_whole(directory / "x.log"), "four\n");
+}
+
+TEST(RotatingFile, WhatItFindsAtOpeningIsOfTheDayInWhichItWasWritten) {
+  const TempDirectory directory;
+  put(directory / "x.log", "old\n");
+  auto file = open_or_die({.path = directory / "x.log", .rotate_every = RotateEvery::Day});
+  ASSERT_TRUE(file.write("new\n", today + day * 2));
+  EXPECT_EQ(read_whole(directory / "x.log.1"), "old\n");
+  EXPECT_EQ(read_whole(directory / "x.log"), "new\n");
+}
+
+TEST(RotatingFile, AnEmptyFileIsNotRotatedByTime) {
+  const TempDirectory directory;
+  auto file = open_or_die({.path = directory / "x.log", .rotate_every = RotateEvery::Hour});
+  ASSERT_TRUE(file.write("one\n", today + day * 2));
+  EXPECT_THAT(directory.names(), ElementsAre("x.log"));
+}
+
+TEST(RotatingFile, ARotationByTimeThatFailsIsTriedAgainAtTheNextWrite) {
+  const TempDirectory directory;
+  auto file = open_or_die({.path = directory / "x.log", .rotate_every = RotateEvery::Day});
+  ASSERT_TRUE(file.write("one\n", today));
+  {
+    const FaultPlan plan{{.call = Call::rename, .error = EIO}};
+    ASSERT_TRUE(file.write("two\n", today + day * 2));
+    EXPECT_TRUE(file.rotation_failure());
+  }
+  EXPECT_EQ(read_whole(directory / "x.log"), "one\ntwo\n");
+  ASSERT_TRUE(file.write("three\n", today + day * 2));
+  EXPECT_FALSE(file.rotation_failure());
+  EXPECT_EQ(read_whole(directory / "x.log.1"), "one\ntwo\n");
+  EXPECT_EQ(read_whole(directory / "x.log"), "three\n");
 }
 
 }  // namespace

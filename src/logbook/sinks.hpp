@@ -1,4 +1,4 @@
-// The log's own sinks: stderr, an init's stderr, syslog, a rotating file.
+// The log's own sinks: stderr, an init's stderr, syslog, journald, a rotating file.
 //
 // Each takes finished lines under the log's mutex and never blocks on a full disk or a dead peer; a slow reader of stderr is
 // waited for, one second at most where stderr is non-blocking.
@@ -33,6 +33,9 @@ enum class SyslogAbsence : std::uint8_t {
 
 /// RFC 3164 datagrams `<30>NAME[PID]: MESSAGE` of facility LOG_DAEMON to the socket at `path`.
 Result<std::unique_ptr<detail::Sink>> make_syslog_sink(std::string path, std::string name, SyslogAbsence absence);
+
+/// Records in journald's native protocol to the socket at `path`. On failure: nobody listens there.
+Result<std::unique_ptr<detail::Sink>> make_journal_sink(std::string path, std::string name);
 
 Result<std::unique_ptr<detail::Sink>> make_file_sink(RotatingFileOptions options, LogFormat format, std::string name);
 

@@ -92,4 +92,9 @@ std::string syslog_socket_path() {
   return path.empty() ? "/dev/log" : std::string{path};
 }
 
+std::string journal_socket_path() {
+  const std::string_view path = environment("PERDURE_JOURNAL_SOCKET");
+  return path.empty() ? "/run/systemd/journal/socket" : std::string{path};
+}
+
 }  // namespace perdure::logbook

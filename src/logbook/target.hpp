@@ -55,5 +55,7 @@ ColourFacts gather_colour_facts(int fd) noexcept;
 
 /// $PERDURE_SYSLOG_SOCKET (for tests and unusual machines), else /dev/log.
 std::string syslog_socket_path();
+/// $PERDURE_JOURNAL_SOCKET (likewise), else /run/systemd/journal/socket.
+std::string journal_socket_path();
 
 }  // namespace perdure::logbook

@@ -1,10 +1,14 @@
 #include "os/system.hpp"
 
+#include <grp.h>
+#include <linux/capability.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -27,6 +31,11 @@
 #endif
 #ifndef SYS_openat2
 #define SYS_openat2 437
+#endif
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule 445
+#define SYS_landlock_restrict_self 446
 #endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -77,6 +86,7 @@ constexpr const char* call_names[] = {
     "access",
     "statvfs",
     "chdir",
+    "chroot",
     "umask",
     "dup2",
     "dup3",
@@ -119,6 +129,18 @@ constexpr const char* call_names[] = {
     "prlimit",
     "setitimer",
     "ioprio_get",
+    "mount",
+    "unshare",
+    "setgroups",
+    "setresgid",
+    "setresuid",
+    "setuid",
+    "capget",
+    "capset",
+    "landlock_create_ruleset",
+    "landlock_add_rule",
+    "landlock_restrict_self",
+    "seccomp",
     "fork",
     "setsid",
     "setpgid",
@@ -294,6 +316,9 @@ int statvfs(const char* path, struct statvfs* status) noexcept {
 int chdir(const char* path) noexcept {
   return guarded(Call::chdir, [=] { return ::chdir(path); });
 }
+int chroot(const char* path) noexcept {
+  return guarded(Call::chroot, [=] { return ::chroot(path); });
+}
 mode_t umask(mode_t mask) noexcept {
   static_cast<void>(injected_fault(Call::umask));  // counted, but umask(2) cannot fail
   return ::umask(mask);
@@ -426,9 +451,9 @@ int sigprocmask(int how, const sigset_t* set, sigset_t* previous) noexcept {
 int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* timeout) noexcept {
   return guarded(Call::sigtimedwait, [=] { return ::sigtimedwait(set, info, timeout); });
 }
-int prctl(int option, unsigned long argument) noexcept {
+int prctl(int option, unsigned long argument, unsigned long second) noexcept {
   // prctl(2) refuses many options with EINVAL unless the arguments they do not use are zero.
-  return guarded(Call::prctl, [=] { return ::prctl(option, argument, 0UL, 0UL, 0UL); });
+  return guarded(Call::prctl, [=] { return ::prctl(option, argument, second, 0UL, 0UL); });
 }
 int prlimit(int resource, const rlimit* wanted, rlimit* previous) noexcept {
   return guarded(Call::prlimit, [=] { return ::prlimit(0, static_cast<__rlimit_resource>(resource), wanted, previous); });
@@ -439,6 +464,64 @@ int ioprio_get(pid_t pid) noexcept {
 }
 int setitimer(int timer, const itimerval& value) noexcept {
   return guarded(Call::setitimer, [&] { return ::setitimer(static_cast<__itimer_which>(timer), &value, nullptr); });
+}
+
+int mount(const char* source, const char* target, const char* type, unsigned long flags) noexcept {
+  return guarded(Call::mount, [=] { return ::mount(source, target, type, flags, nullptr); });
+}
+int unshare(int flags) noexcept {
+  return guarded(Call::unshare, [=] { return ::unshare(flags); });
+}
+int setgroups(std::size_t count, const gid_t* groups) noexcept {
+  return guarded(Call::setgroups, [=] { return ::setgroups(count, groups); });
+}
+int setresgid(gid_t real, gid_t effective, gid_t saved) noexcept {
+  return guarded(Call::setresgid, [=] { return ::setresgid(real, effective, saved); });
+}
+int setresuid(uid_t real, uid_t effective, uid_t saved) noexcept {
+  return guarded(Call::setresuid, [=] { return ::setresuid(real, effective, saved); });
+}
+int setuid(uid_t user) noexcept {
+  return guarded(Call::setuid, [=] { return ::setuid(user); });
+}
+int capget(CapabilitySets* sets) noexcept {
+  return guarded(Call::capget, [=] {
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    __user_cap_data_struct halves[2]{};
+    const long result = ::syscall(SYS_capget, &header, halves);
+    const auto whole = [](std::uint32_t low, std::uint32_t high) { return std::uint64_t{high} << 32 | low; };
+    *sets = {.effective = whole(halves[0].effective, halves[1].effective),
+             .permitted = whole(halves[0].permitted, halves[1].permitted),
+             .inheritable = whole(halves[0].inheritable, halves[1].inheritable)};
+    return static_cast<int>(result);
+  });
+}
+int capset(const CapabilitySets& sets) noexcept {
+  return guarded(Call::capset, [&] {
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    const auto half = [&](int bits) {
+      return __user_cap_data_struct{.effective = static_cast<std::uint32_t>(sets.effective >> bits),
+                                    .permitted = static_cast<std::uint32_t>(sets.permitted >> bits),
+                                    .inheritable = static_cast<std::uint32_t>(sets.inheritable >> bits)};
+    };
+    const __user_cap_data_struct halves[2]{half(0), half(32)};
+    return static_cast<int>(::syscall(SYS_capset, &header, halves));
+  });
+}
+int landlock_create_ruleset(const void* attributes, std::size_t size, std::uint32_t flags) noexcept {
+  return guarded(Call::landlock_create_ruleset,
+                 [=] { return static_cast<int>(::syscall(SYS_landlock_create_ruleset, attributes, size, flags)); });
+}
+int landlock_add_rule(int ruleset, int type, const void* attributes) noexcept {
+  return guarded(Call::landlock_add_rule,
+                 [=] { return static_cast<int>(::syscall(SYS_landlock_add_rule, ruleset, type, attributes, 0)); });
+}
+int landlock_restrict_self(int ruleset) noexcept {
+  return guarded(Call::landlock_restrict_self,
+                 [=] { return static_cast<int>(::syscall(SYS_landlock_restrict_self, ruleset, 0)); });
+}
+int seccomp(unsigned operation, unsigned flags, const void* argument) noexcept {
+  return guarded(Call::seccomp, [=] { return static_cast<int>(::syscall(SYS_seccomp, operation, flags, argument)); });
 }
 
 pid_t fork() noexcept {

@@ -72,6 +72,7 @@ enum class Call : std::uint8_t {
   access,
   statvfs,
   chdir,
+  chroot,
   umask,
   dup2,
   dup3,
@@ -114,6 +115,18 @@ enum class Call : std::uint8_t {
   prlimit,
   setitimer,
   ioprio_get,
+  mount,
+  unshare,
+  setgroups,
+  setresgid,
+  setresuid,
+  setuid,
+  capget,
+  capset,
+  landlock_create_ruleset,
+  landlock_add_rule,
+  landlock_restrict_self,
+  seccomp,
   fork,
   setsid,
   setpgid,
@@ -178,6 +191,7 @@ ssize_t readlinkat(int dir, const char* path, char* buffer, std::size_t size) no
 int access(const char* path, int mode) noexcept;
 int statvfs(const char* path, struct statvfs* status) noexcept;
 int chdir(const char* path) noexcept;
+int chroot(const char* path) noexcept;
 mode_t umask(mode_t mask) noexcept;
 int dup2(int from, int to) noexcept;             // repeats EINTR
 int dup3(int from, int to, int flags) noexcept;  // repeats EINTR
@@ -221,12 +235,34 @@ int sigaction(int number, const struct sigaction* action, struct sigaction* prev
 /// pthread_sigmask(3), with errno set on failure.
 int sigprocmask(int how, const sigset_t* set, sigset_t* previous) noexcept;
 int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* timeout) noexcept;
-int prctl(int option, unsigned long argument) noexcept;
+int prctl(int option, unsigned long argument, unsigned long second = 0) noexcept;
 /// prlimit(2) of this process; `wanted` and `previous` may be nullptr.
 int prlimit(int resource, const rlimit* wanted, rlimit* previous) noexcept;
 int setitimer(int timer, const itimerval& value) noexcept;
 /// ioprio_get(2) of one process: its class, times 8192, and its priority.
 int ioprio_get(pid_t pid) noexcept;
+
+int mount(const char* source, const char* target, const char* type, unsigned long flags) noexcept;
+int unshare(int flags) noexcept;
+int setgroups(std::size_t count, const gid_t* groups) noexcept;
+int setresgid(gid_t real, gid_t effective, gid_t saved) noexcept;
+int setresuid(uid_t real, uid_t effective, uid_t saved) noexcept;
+int setuid(uid_t user) noexcept;
+
+/// One bit for each capability of capabilities(7).
+struct CapabilitySets {
+  std::uint64_t effective = 0, permitted = 0, inheritable = 0;
+};
+/// capget(2) and capset(2) of the calling thread, _LINUX_CAPABILITY_VERSION_3.
+int capget(CapabilitySets* sets) noexcept;
+int capset(const CapabilitySets& sets) noexcept;
+
+/// Linux 5.13. `attributes` may be nullptr, with flags that ask for the version.
+int landlock_create_ruleset(const void* attributes, std::size_t size, std::uint32_t flags) noexcept;
+int landlock_add_rule(int ruleset, int type, const void* attributes) noexcept;
+int landlock_restrict_self(int ruleset) noexcept;
+/// seccomp(2), Linux 3.17.
+int seccomp(unsigned operation, unsigned flags, const void* argument) noexcept;
 
 /// fork(2) with stdio's and malloc's at-fork work. Requires one thread.
 pid_t fork() noexcept;

@@ -122,6 +122,19 @@ TEST(Seam, EveryCallCanBeMadeToFailWithoutHappening) {
       {Call::memfd_create, [] { return sys::memfd_create("x", 0); }},
       {Call::execveat, [] { return sys::execveat(-1, nullptr, nullptr); }},
       {Call::execve, [] { return sys::execve("/", nullptr, nullptr); }},
+      {Call::chroot, [] { return sys::chroot("/"); }},
+      {Call::mount, [] { return sys::mount("x", "/", "x", 0); }},
+      {Call::unshare, [] { return sys::unshare(0); }},
+      {Call::setgroups, [] { return sys::setgroups(0, nullptr); }},
+      {Call::setresgid, [] { return sys::setresgid(0, 0, 0); }},
+      {Call::setresuid, [] { return sys::setresuid(0, 0, 0); }},
+      {Call::setuid, [] { return sys::setuid(0); }},
+      {Call::capget, [] { return sys::capget(nullptr); }},
+      {Call::capset, [] { return sys::capset({}); }},
+      {Call::landlock_create_ruleset, [] { return sys::landlock_create_ruleset(nullptr, 0, 0); }},
+      {Call::landlock_add_rule, [] { return sys::landlock_add_rule(-1, 0, nullptr); }},
+      {Call::landlock_restrict_self, [] { return sys::landlock_restrict_self(-1); }},
+      {Call::seccomp, [] { return sys::seccomp(0, 0, nullptr); }},
   };
   for (const Attempt& attempt : attempts) {
     SCOPED_TRACE(call_name(attempt.call));

@@ -210,6 +210,9 @@ class FirstProcess {
         let_it_finish();
         outcome_ = packet.message.number;
         break;
+      case StartNews::Taken:
+      case StartNews::InCharge:
+      case StartNews::TookOver: break;  // between a daemon and its successor
     }
     return true;
   }

@@ -121,6 +121,32 @@ TEST(Detach, TheDaemonHasItsOwnSessionAndNoTerminal) {
   EXPECT_EQ(start.said(), "");
 }
 
+/// Opens a terminal as a process does that does not know better; its path, empty where there is none.
+std::string opened_terminal() {
+  const int master = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  char name[64] = "";
+  if (::grantpt(master) != 0 || ::unlockpt(master) != 0 || ::ptsname_r(master, name, sizeof name) != 0) return "";
+  return ::open(name, O_RDWR | O_CLOEXEC) < 0 ? "" : name;
+}
+
+TEST(Detach, ATerminalThatTheDaemonOpensDoesNotBecomeItsOwn) {
+  SKIP_UNDER_TSAN();
+  const auto terminal_of = [](pid_t pid) { return stat_fields(pid).at(4); };
+  EXPECT_EQ(wait_for(in_child([&] {
+              ::setsid();
+              if (::getsid(0) != ::getpid() || ::getpgrp() != ::getpid() || terminal_of(::getpid()) != "0") return 1;
+              return !opened_terminal().empty() && terminal_of(::getpid()) != "0" ? 0 : 2;
+            })).text(),
+            "exited with 0")
+      << "the leader of a session, which a daemon is not, gets one by opening it";
+  Start start{{}, [](StartReport& report, Start& self) {
+                if (opened_terminal().empty()) report.failed(70, "there are no terminals here");
+                return ready_and_wait(report, self);
+              }};
+  ASSERT_EQ(start.first().text(), "exited with 0") << start.said();
+  EXPECT_EQ(terminal_of(start.daemon_pid()), "0");
+}
+
 TEST(Detach, HonoursItsOptions) {
   SKIP_UNDER_TSAN();
   const TempDir dir;
@@ -289,6 +315,23 @@ TEST(Detach, StdioIsReplacedCompletelyOrNotAtAll) {
             })).text(),
             "exited with 0");
   EXPECT_EQ(read_file(dir / "log"), "out err");
+}
+
+TEST(Detach, StdioGoesToTheEndOfAFileWithItsMode) {
+  const TempDir dir;
+  EXPECT_EQ(wait_for(in_child([&] {
+              ::umask(0);
+              if (!redirect_stdio(dir / "log")) return 1;
+              std::printf("one\n");
+              std::fflush(stdout);
+              if (!redirect_stdio(dir / "log")) return 2;
+              return ::write(2, "two\n", 4) == 4 ? 0 : 3;
+            })).text(),
+            "exited with 0");
+  EXPECT_EQ(read_file(dir / "log"), "one\ntwo\n");
+  struct stat status {};
+  ASSERT_EQ(::stat((dir / "log").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0640U);
 }
 
 TEST(Detach, KnowsAnInitByWhatItLeaves) {

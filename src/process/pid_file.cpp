@@ -13,6 +13,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
@@ -59,7 +60,7 @@ Named what_path_names(int fd, const std::string& path) noexcept {
   return opened.st_dev == named.st_dev && opened.st_ino == named.st_ino ? Named::ThisFile : Named::AnotherOrNone;
 }
 
-Result<std::string> absolute(const std::string& path) {
+Result<std::string> absolute(std::string path) {
   if (path.empty()) return Error{"cannot lock a PID file without a name; nothing was started"};
   if (path.find('\0') != std::string::npos) return refusal(path, "the name contains a NUL");
   if (path.front() == '/') return path;
@@ -71,8 +72,7 @@ Result<std::string> absolute(const std::string& path) {
 }
 
 Result<void> check_directory(const std::string& path) {
-  const auto slash = path.rfind('/');
-  const std::string directory = slash == 0 ? "/" : path.substr(0, slash);
+  const std::string directory = path.substr(0, std::max<std::size_t>(path.rfind('/'), 1));
   struct stat status {};
   if (sys::stat(directory.c_str(), &status) != 0)
     return Error::from_errno(errno, "look at the directory of", path).with_advice(unchanged);
@@ -82,18 +82,18 @@ Result<void> check_directory(const std::string& path) {
   return {};
 }
 
-Result<void> check_file(const std::string& path, const struct stat& status) {
+Result<void> check_file(const std::string& path, const struct stat& status, std::optional<uid_t> also_of) {
   if (S_ISLNK(status.st_mode)) return refusal(path, "it is a symbolic link", ELOOP);
   if (S_ISDIR(status.st_mode)) return refusal(path, "it is a directory", EISDIR);
   if (!S_ISREG(status.st_mode)) return refusal(path, "it is not a regular file");
-  if (status.st_uid != ::geteuid() && status.st_uid != 0)
+  if (status.st_uid != ::geteuid() && status.st_uid != 0 && status.st_uid != also_of)
     return refusal(path, fmt::format("it belongs to the user with the number {}", status.st_uid), EPERM);
   if (status.st_nlink > 1) return refusal(path, "it has a second name (hard link)");
   return {};
 }
 
 /// The file, made where it is missing. Empty where it came or went meanwhile: look again.
-Result<UniqueFd> open_or_create(const std::string& path) {
+Result<UniqueFd> open_or_create(const std::string& path, std::optional<uid_t> also_of) {
   struct stat status {};
   if (sys::lstat(path.c_str(), &status) != 0) {
     if (errno != ENOENT) return Error::from_errno(errno, "look at", path).with_advice(unchanged);
@@ -110,12 +110,12 @@ Result<UniqueFd> open_or_create(const std::string& path) {
     return file;
   }
   // Before opening it, because opening a device or a FIFO can have effects; and after it, because it may have been replaced.
-  PERDURE_CHECK(check_file(path, status));
+  PERDURE_CHECK(check_file(path, status, also_of));
   UniqueFd file{sys::open(path.c_str(), O_RDWR | safe_open)};
   if (!file && errno == ENOENT) return UniqueFd{};
   if (!file) return Error::from_errno(errno, "open", path).with_advice(unchanged);
   if (sys::fstat(file.get(), &status) != 0) return Error::from_errno(errno, "look at", path).with_advice(unchanged);
-  PERDURE_CHECK(check_file(path, status));
+  PERDURE_CHECK(check_file(path, status, also_of));
   return file;
 }
 
@@ -162,9 +162,9 @@ UniqueFd open_if_locked(const std::string& path) {
 /// A new, locked file beside `path` that goes away unless it is published.
 class Draft {
  public:
+  /// `path` outlives it.
   static Result<Draft> make(const std::string& path);
-  Draft(Draft&& other) noexcept
-      : path_(std::move(other.path_)), name_(std::exchange(other.name_, {})), file_(std::move(other.file_)) {}
+  Draft(Draft&& other) noexcept : path_(other.path_), name_(std::exchange(other.name_, {})), file_(std::move(other.file_)) {}
   Draft& operator=(Draft&&) = delete;
   ~Draft() {
     if (!name_.empty()) sys::unlink(name_.c_str());
@@ -174,9 +174,9 @@ class Draft {
   Result<UniqueFd> publish();
 
  private:
-  Draft(std::string path, std::string name, UniqueFd file)
-      : path_(std::move(path)), name_(std::move(name)), file_(std::move(file)) {}
-  std::string path_;  ///< what it is to become, and what errors are about: nobody has heard of the draft's own name
+  Draft(const std::string& path, std::string name, UniqueFd file)
+      : path_(path), name_(std::move(name)), file_(std::move(file)) {}
+  const std::string& path_;  ///< what it is to become, and what errors are about: nobody has heard of the draft's own name
   std::string name_;
   UniqueFd file_;
 };
@@ -185,7 +185,7 @@ Result<Draft> Draft::make(const std::string& path) {
   std::uint64_t random = 0;
   if (sys::getrandom(&random, sizeof random, 0) != static_cast<ssize_t>(sizeof random))
     return Error::from_errno(errno, "find a temporary name for", path);
-  std::string name = fmt::format("{}.pid-{:016x}", path.substr(0, path.rfind('/') + 1), random);
+  std::string name = fmt::format("{}.pid-{:016x}", std::string_view{path}.substr(0, path.rfind('/') + 1), random);
   UniqueFd file{sys::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | safe_open, file_mode)};
   if (!file) return Error::from_errno(errno, "create a file beside", path);
   return Draft{path, std::move(name), std::move(file)};
@@ -222,13 +222,13 @@ int PidFileError::exit_code() const noexcept {
   return code() == EACCES || code() == EPERM ? exit_rights : exit_cannot_create;
 }
 
-Result<PidFile, PidFileError> PidFile::acquire(const std::string& given_path) {
-  auto path = absolute(given_path);
+Result<PidFile, PidFileError> PidFile::acquire(std::string given_path, std::optional<uid_t> also_of) {
+  auto path = absolute(std::move(given_path));
   if (!path) return PidFileError{std::move(path).error()};
   if (auto directory = check_directory(*path); !directory) return PidFileError{std::move(directory).error()};
 
   for (int races = 0; races < lost_races_max; ++races) {
-    auto file = open_or_create(*path);
+    auto file = open_or_create(*path, also_of);
     if (!file) return PidFileError{std::move(file).error()};
     if (!*file) continue;
     const auto lock = take_lock(file->get(), *path);
@@ -266,7 +266,15 @@ PidFile& PidFile::operator=(PidFile&& other) noexcept {
 
 PidFile::~PidFile() { remove(); }
 
-Result<void> PidFile::write() {
+PidFile PidFile::handed_over(std::string path, UniqueFd lock) {
+  PidFile file{std::move(path), std::move(lock)};
+  file.owner_ = 0;
+  return file;
+}
+
+Result<void> PidFile::write() { return write_for(::getpid()); }
+
+Result<void> PidFile::write_for(pid_t pid) {
   if (!fd_) return Error{fmt::format("cannot write {}: this process gave up its lock", base::escape(path_)), EBADF};
   switch (what_path_names(fd_.get(), path_)) {
     case Named::ThisFile: break;
@@ -278,7 +286,7 @@ Result<void> PidFile::write() {
     case Named::NobodyKnows: return Error::from_errno(errno, "look at", path_);
   }
   PERDURE_TRY(Draft draft, Draft::make(path_));
-  PERDURE_CHECK(draft.fill(fmt::format("{}\n", ::getpid())));
+  PERDURE_CHECK(draft.fill(fmt::format("{}\n", pid)));
   PERDURE_TRY(UniqueFd published, draft.publish());
   fd_ = std::move(published);  // closes the old file only now: the path never named an unlocked one
   owner_ = ::getpid();

@@ -396,5 +396,26 @@ TEST(PidFile, EveryCallThatFailsIsToldAndLeavesNothingOpenOrLocked) {
   FAIL() << "the plan never ended";
 }
 
+TEST(PidFile, ASuccessorIsNamedBeforeItOwnsTheFileAndTheLockIsNeverFree) {
+  const TempDir dir;
+  const std::string path = dir / "d.pid";
+  auto ours = PidFile::acquire(path);
+  ASSERT_TRUE(ours && ours->write());
+  ASSERT_TRUE(ours->write_for(1));  // some process that lives
+  EXPECT_EQ(read_file(path), "1\n");
+  {
+    auto theirs = PidFile::handed_over(path, UniqueFd{::dup(ours->fd())});
+    theirs.remove();
+    EXPECT_TRUE(std::filesystem::exists(path)) << "it is not the owner yet";
+  }
+  EXPECT_TRUE(PidFile::is_locked(path));
+  auto theirs = PidFile::handed_over(path, UniqueFd{::dup(ours->fd())});
+  ours->abandon();
+  theirs.adopt();
+  EXPECT_TRUE(PidFile::is_locked(path)) << "its copy keeps the lock";
+  theirs.remove();
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
 }  // namespace
 }  // namespace perdure

@@ -43,6 +43,20 @@ TEST(ProcessIdentity, TellsThisProgramFromOthers) {
   EXPECT_FALSE(is_same_executable(0));
 }
 
+TEST(ProcessIdentity, OneThatMayNotBeLookedIntoIsAliveAndCouldBeOurs) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  auto other = Command{"cat"}.stdio(Stdio::Pipe, Stdio::Null, Stdio::Null).spawn();
+  ASSERT_TRUE(other);
+  EXPECT_EQ(wait_for(in_child([&] {
+              constexpr uid_t nobody = 65534;
+              if (::setresuid(nobody, nobody, nobody) != 0) return 1;
+              if (!is_alive(other->pid())) return 2;
+              return is_same_executable(other->pid()) ? 0 : 3;
+            })).text(),
+            "exited with 0");
+  EXPECT_FALSE(is_same_executable(other->pid())) << "who may look sees that it is not";
+}
+
 int replaced(const Arguments& arguments) {
   // arguments: the pid of an instance whose file was replaced by the one that this process
   // runs

@@ -6,11 +6,15 @@
 
 #include <condition_variable>
 #include <cstring>
+#include <fstream>
 #include <future>
+#include <string>
 #include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "os/fault_plan.hpp"
 
 namespace perdure {
 namespace {
@@ -36,6 +40,24 @@ TEST(Resources, SeesMemoryThatIsTouched) {
   std::memset(memory, 1, size);
   EXPECT_GE(*rss(), *before + size * 9 / 10);
   ::munmap(memory, size);
+}
+
+TEST(Resources, SayWhatTheKernelSays) {
+  std::ifstream status{"/proc/self/status"};
+  std::string word;
+  std::uint64_t kib = 0;
+  while (status >> word && word != "VmRSS:") {
+  }
+  ASSERT_TRUE(status >> kib);
+  const double said = static_cast<double>(kib) * 1024;
+  EXPECT_NEAR(static_cast<double>(*rss()), said, said / 20);
+}
+
+TEST(Resources, WithoutProcTheAnswersAreEmpty) {
+  for (const auto ask : {&rss, &open_fds, &threads}) {
+    const os::testing::FaultPlan no_proc{{.error = ENOENT, .times = 100}};
+    EXPECT_EQ(ask(), std::nullopt);
+  }
 }
 
 TEST(Resources, CountsThreads) {

@@ -153,7 +153,8 @@ pid_t clone_child(const Stack& stack, Birth& birth, int& pidfd) noexcept {
     errno = error;
     return -1;
   }
-  return ::clone(&be_born, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD, &birth, &pidfd);
+  return ::clone(&be_born, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | (birth.spec.as_sibling ? CLONE_PARENT : 0),
+                 &birth, &pidfd);
 }
 
 }  // namespace

@@ -47,6 +47,8 @@ struct SpawnSpec {
   const char* working_directory = nullptr;  ///< nullptr: the caller's
   /// Requires: targets are distinct. Sources may be targets of others. Everything else ≥ 3 is closed in the child.
   std::vector<FdMove> fds{};
+  /// The child becomes our parent's, who reaps it, also where executing fails (CLONE_PARENT; not for process 1).
+  bool as_sibling = false;
 };
 
 struct Spawned {

@@ -13,11 +13,19 @@
 
 namespace perdure::process {
 
-enum class StartNews : std::int32_t { Detached = 1, Ready = 2, Failed = 3 };
+enum class StartNews : std::int32_t {
+  Detached = 1,
+  Ready = 2,
+  Failed = 3,
+  // Between a daemon and its successor (daemon/upgrade.hpp), which says Ready and Failed as well:
+  Taken = 4,     ///< all descriptors have come and are what they should be
+  InCharge = 5,  ///< from the predecessor, with the lock: you are; number 1: and reload first
+  TookOver = 6,  ///< I am
+};
 
 struct StartMessage {
   StartNews news{};
-  std::int32_t number = 0;  ///< Detached: the daemon's pid; Failed: the exit code
+  std::int32_t number = 0;  ///< Detached: the daemon's pid; Failed: the exit code; InCharge: whether to reload
 };
 
 /// Longest reason of a failure; longer ones are cut.

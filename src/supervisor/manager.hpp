@@ -128,6 +128,7 @@ class Manager : private InstanceView {
   SupervisedUnit* load_named(std::string_view name);
   SupervisedUnit* resolve(std::string_view name) const;
   std::uint64_t suspected_hash(const FoundUnit& found) const;
+  bool refuse_quarantined(SupervisedUnit& unit, std::uint64_t hash) const;
   void read_sources(SupervisedUnit& unit, const FoundUnit& found);
   void reload_file(SupervisedUnit& unit);
   [[nodiscard]] bool is_as_loaded(const SupervisedUnit& unit, const FoundUnit& found) const;
@@ -241,7 +242,7 @@ class Manager : private InstanceView {
   Result<void> open_control(UniqueFd parked, UniqueFd file);
   [[nodiscard]] std::string notify_path() const;
   Result<void> open_notify(UniqueFd parked, UniqueFd file);
-  void note_socket(OurSocket& socket, const char* label, const std::string& path);
+  SocketFile park_file(const char* label, const std::string& path);
   void note_unwatched();
   void watch_sockets();
   Result<void> watch_runtime_directory();

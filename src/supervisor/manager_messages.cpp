@@ -211,9 +211,7 @@ void Manager::open_syslog(UniqueFd parked, UniqueFd file, UniqueFd pipe) {
     if (!bound) return;
     parked = *std::move(bound);
     park(syslog_label, parked.get());
-    SocketFile fresh = SocketFile::at(path);
-    if (fresh.fd() >= 0) park(syslog_file_label, fresh.fd());
-    syslog_file_ = std::move(fresh);
+    syslog_file_ = park_file(syslog_file_label, path);
   } else {
     // Somebody else may have put a socket of his own there meanwhile, as rsyslogd does.
     syslog_file_ = SocketFile{path, std::move(file)};

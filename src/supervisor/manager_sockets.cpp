@@ -50,7 +50,7 @@ Result<void> Manager::open_control(UniqueFd parked, UniqueFd file) {
     parked.reset(fresh.fd());
     fresh.release();
     park(control_label, parked.get());
-    note_socket(control_socket_, control_file_label, options.path);
+    control_socket_.file = park_file(control_file_label, options.path);
   }
   options.listener = parked.get();
   Result<ControlServer> server = ControlServer::listen(options);
@@ -67,16 +67,17 @@ Result<void> Manager::open_notify(UniqueFd parked, UniqueFd file) {
   } else {
     PERDURE_TRY(parked, bind_message_socket(notify_path()));
     park(notify_label, parked.get());
-    note_socket(notify_socket_, notify_file_label, notify_path());
+    notify_socket_.file = park_file(notify_file_label, notify_path());
   }
   notify_ = std::move(parked);
   return poller_.add(notify_.get(), loop::Interest::Read, token_of(TokenKind::Notify));
 }
 
 /// What stands at the path of a socket that was just bound, so that every later manager knows it again, too.
-void Manager::note_socket(OurSocket& socket, const char* label, const std::string& path) {
-  socket.file = SocketFile::at(path);
-  if (socket.file.fd() >= 0) park(label, socket.file.fd());
+SocketFile Manager::park_file(const char* label, const std::string& path) {
+  SocketFile file = SocketFile::at(path);
+  if (file.fd() >= 0) park(label, file.fd());
+  return file;
 }
 
 void Manager::watch_sockets() {
@@ -168,7 +169,7 @@ Result<bool> Manager::bind_control_again() {
   PERDURE_CHECK(control_->listen_at(fresh.fd(), requests_));
   fresh.release();
   park(control_label, control_->listener());
-  note_socket(control_socket_, control_file_label, control_path());
+  control_socket_.file = park_file(control_file_label, control_path());
   handle_requests();
   return true;
 }
@@ -183,7 +184,7 @@ Result<bool> Manager::bind_notify_again() {
   static_cast<void>(poller_.remove(notify_.get()));
   notify_ = std::move(fresh);
   park(notify_label, notify_.get());
-  note_socket(notify_socket_, notify_file_label, notify_path());
+  notify_socket_.file = park_file(notify_file_label, notify_path());
   return true;
 }
 

@@ -195,6 +195,16 @@ SupervisedUnit* Manager::resolve(std::string_view name) const {
   return meant;
 }
 
+/// Whether texts with that suspected_hash() are not to be parsed: then the unit says why it is not loaded.
+bool Manager::refuse_quarantined(SupervisedUnit& unit, std::uint64_t hash) const {
+  if (hash == 0 || unit.load_state != LoadState::Loaded || !is_quarantined(crashes_.record(), Input::Unit, unit.name, hash))
+    return false;
+  unit.load_state = LoadState::Error;
+  unit.load_error = quarantine_text(Input::Unit, unit.name);
+  unit.remarks.push_back(unit.load_error);
+  return true;
+}
+
 SupervisedUnit& Manager::add_unit(const FoundUnit& found, core::UnitId id) {
   if (units_.size() <= id) units_.resize(std::size_t{id} + 1);
   const std::unique_ptr<SupervisedUnit> former = std::move(units_[id]);
@@ -211,15 +221,10 @@ SupervisedUnit& Manager::add_unit(const FoundUnit& found, core::UnitId id) {
     unit.remarks.push_back(diagnostic.text());
   }
   const std::uint64_t hash = suspected_hash(found);
-  if (hash != 0 && unit.load_state == LoadState::Loaded && is_quarantined(crashes_.record(), Input::Unit, unit.name, hash)) {
-    unit.load_state = LoadState::Error;
-    unit.load_error = quarantine_text(Input::Unit, unit.name);
-    unit.remarks.push_back(unit.load_error);
-    if (is_recovering_)
-      unit.remarks.emplace_back(
-          "its settings are not known: where it runs, it runs on, and is not restarted; stop it, change its file and start "
-          "it");
-  }
+  if (refuse_quarantined(unit, hash) && is_recovering_)
+    unit.remarks.emplace_back(
+        "its settings are not known: where it runs, it runs on, and is not restarted; stop it, change its file and start "
+        "it");
   {
     const CrashFile::Held held{crashes_, Input::Unit, unit.name, hash};
     read_sources(unit, found);
@@ -312,12 +317,7 @@ void Manager::reload_file(SupervisedUnit& unit) {
     fresh.remarks.push_back(diagnostic.text());
   }
   const std::uint64_t hash = suspected_hash(found);
-  if (hash != 0 && fresh.load_state == LoadState::Loaded &&
-      is_quarantined(crashes_.record(), Input::Unit, unit.name, hash)) {
-    fresh.load_state = LoadState::Error;
-    fresh.load_error = quarantine_text(Input::Unit, unit.name);
-    fresh.remarks.push_back(fresh.load_error);
-  }
+  refuse_quarantined(fresh, hash);
   {
     const CrashFile::Held held{crashes_, Input::Unit, unit.name, hash};
     read_sources(fresh, found);

@@ -219,21 +219,35 @@ TEST_F(CompatDocument, TheStatementsOfTheDoubleForkDetach) {
 }
 int main(int, char** argv) {
   detach();
-  char cwd[4096];
-  std::ofstream{std::string{argv[1]} + ".new"} << getpid() << ' ' << getsid(0) << ' ' << getcwd(cwd, sizeof cwd) << '\n';
+  std::ofstream said{std::string{argv[1]} + ".new"};
+  char text[4096];
+  said << getpid() << ' ' << getppid() << ' ' << getsid(0) << ' ' << getcwd(text, sizeof text);
+  std::ifstream stat{"/proc/self/stat"};
+  std::string field;
+  for (int i = 0; i < 7; ++i) stat >> field;  // the name of the program has no blank
+  said << ' ' << field;
+  for (const char* fd : {"/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2"})
+    said << ' ' << std::string(text, static_cast<std::size_t>(readlink(fd, text, sizeof text)));
+  said << ' ' << umask(0) << std::endl;
   return rename((std::string{argv[1]} + ".new").c_str(), argv[1]);
 }
 )");
   ASSERT_FALSE(program.empty());
-  ASSERT_EQ(workshop.run(program, {workshop / "said"}).status, ExitStatus::exited(0));
+  Process launcher{workshop.in_private(program, {workshop / "said"})};
+  ASSERT_EQ(launcher.wait(), ExitStatus::exited(0));
   ASSERT_TRUE(eventually([&] { return read_file(workshop / "said").has_value(); }));
   std::istringstream said{*read_file(workshop / "said")};
-  pid_t pid = 0, session = 0;
-  std::string cwd;
-  said >> pid >> session >> cwd;
-  EXPECT_NE(pid, session);
+  pid_t pid = 0, parent = 0, session = 0;
+  std::string cwd, terminal, standard[3];
+  int mask = -1;
+  said >> pid >> parent >> session >> cwd >> terminal >> standard[0] >> standard[1] >> standard[2] >> mask;
+  EXPECT_NE(pid, session) << "no session leader";
   EXPECT_NE(session, ::getsid(0));
+  EXPECT_NE(parent, launcher.pid());
   EXPECT_EQ(cwd, "/");
+  EXPECT_EQ(terminal, "0");
+  for (const std::string& descriptor : standard) EXPECT_THAT(descriptor, testing::EndsWith("/null"));
+  EXPECT_EQ(mask, 0);
 }
 
 TEST_F(CompatDocument, TheResourceCannotBeCopied) {
@@ -306,7 +320,12 @@ TEST_F(CompatDocument, ThePidPathFollowsTheUser) {
   expect_runs("pidpath", include_header + "#include <filesystem>\n" + block({"ensurePidDirectory"}) + R"(
 int main() {
   ensurePidDirectory();
-  return std::string{getPidFilePath()} == (getuid() == 0 ? "/var/run/daemon.pid" : "/tmp/daemon.pid") ? 0 : 1;
+  if (std::string{getPidFilePath()} != (getuid() == 0 ? "/var/run/daemon.pid" : "/tmp/daemon.pid")) return 1;
+  if (getuid() != 0) return 0;
+  struct stat directory {};
+  if (stat("/var/run", &directory) != 0 || !S_ISDIR(directory.st_mode)) return 2;
+  if (setresuid(65534, 65534, 65534) != 0) return 0;  // a user namespace with nobody else in it
+  return std::string{getPidFilePath()} == "/tmp/daemon.pid" ? 0 : 3;
 }
 )");
 }

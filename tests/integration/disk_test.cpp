@@ -78,6 +78,17 @@ TEST_F(Disk, ThatIsFullDoesNotKeepADaemonWithoutAHealthFileFromServing) {
                                     "/h: No space left on device (ENOSPC); nothing was changed; it will be tried again"));
 }
 
+TEST_F(Disk, FromWhichItWasStartedCanBeUnmounted) {
+  const std::string script = "\"$@\" --daemon && cd / && umount \"$0\" && \"$1\" status && \"$1\" stop && cd \"$0\"";
+  const Finished went = on(":", script, {});
+  EXPECT_EQ(went.status, perdure::ExitStatus::exited(0)) << went.output;
+  EXPECT_THAT(went.output, HasSubstr("running, pid"));
+
+  options.env.emplace_back("PROBE_DIRECTORY", disk);
+  const Finished held = on(":", "\"$@\" --daemon && cd / && umount \"$0\"; code=$?; \"$1\" stop; (exit $code)", {});
+  EXPECT_NE(held.status, perdure::ExitStatus::exited(0)) << "where it stays, it holds: " << held.output;
+}
+
 /// An ordinary user, and a directory of this user's that is closed to writing.
 struct Sealed : Daemon {
   std::string sealed = dir / "sealed", own = dir / "own";

@@ -81,6 +81,14 @@ int serve(perdure::Context& ctx, const Settings& settings) {
     while (!ctx.stopping()) ctx.log().info("{}", std::string(1000, 'x'));
     return 0;
   }
+  if (act == "allocate") {
+    while (!ctx.stopping()) {
+      std::vector<std::string> many;
+      for (std::size_t i = 0; i < 100; ++i) many.emplace_back(100 * i, 'x');
+      ctx.beat();
+    }
+    return 0;
+  }
   if (act == "beat") {
     while (!ctx.stopping()) ctx.beat();
     return 0;
@@ -188,6 +196,7 @@ int main(int argc, char** argv) {
         if (const char* stop = std::getenv("PROBE_STOP_MS")) o.stop_within = std::chrono::milliseconds{std::atoi(stop)};
         return {};
       },
+      .on_user_signal = [] { std::ofstream{"user.signal"} << "heard\n"; },
       .on_stop = {[] {
                     std::ofstream{"stop.order", std::ios::app} << "first\n";
                   },
@@ -196,6 +205,7 @@ int main(int argc, char** argv) {
                   }},
   };
   if (std::getenv("PROBE_EXIT_IN_HOOK") != nullptr) options.on_stop.emplace_back([] { std::exit(6); });
+  if (std::getenv("PROBE_WATCH") != nullptr) options.watch_config = true;
   if (std::getenv("PROBE_DIRECTORY") != nullptr) options.working_directory = std::getenv("PROBE_DIRECTORY");
   return perdure::run(argc, argv, options, [&](perdure::Context& ctx) { return serve(ctx, *config.get()); });
 }

@@ -2,6 +2,8 @@
 //
 // The unit files are those that `./dev try` shows (examples/try/units), so what differs from the shipped ones stands there.
 #include <algorithm>
+#include <csignal>
+#include <filesystem>
 #include <functional>
 #include <iterator>
 #include <optional>
@@ -135,10 +137,11 @@ void mydaemon(Programs& here) {
   EXPECT_TRUE(here.file_has(here.place("/var/log/mydaemon/mydaemon.log"), "changed: period"));
 }
 
-void pid_lock(Programs& here) {
-  const auto pid = here.instance().show("pid_lock.service").main_pid;
-  EXPECT_TRUE(here.logs("pid_lock.service", "Daemon running with PID " + std::to_string(pid)));
-  const Finished second = here.run("pid_lock", {"--pid-file=" + here.place("/run/pid_lock/pid_lock.pid"), "--control=none"});
+void single_instance(Programs& here) {
+  const auto pid = here.instance().show("single_instance.service").main_pid;
+  EXPECT_TRUE(here.logs("single_instance.service", "Daemon running with PID " + std::to_string(pid)));
+  const Finished second = here.run(
+      "single_instance", {"--pid-file=" + here.place("/run/single_instance/single_instance.pid"), "--control=none"});
   EXPECT_EQ(second.status, ExitStatus::exited(1));
   EXPECT_EQ(second.output,
             "Another instance is running with PID: " + std::to_string(pid) + "\nDaemon already running. Exiting.\n");
@@ -172,11 +175,37 @@ void service_supervisor(Programs& here) {
   EXPECT_TRUE(here.file_has(log, "the service runs again"));
 }
 
-const Program programs[] = {
-    {"heartbeat", heartbeat},         {"signal_service", signal_service},        {"service_manager", service_manager},
-    {"web_server", web_server},       {"file_processor", file_processor},        {"mydaemon", mydaemon},
-    {"pid_lock", pid_lock},           {"resource_watchdog", resource_watchdog},  {"metrics_collector", metrics_collector},
-    {"queue_service", queue_service}, {"service_supervisor", service_supervisor}};
+void sigterm_daemon(Programs& here) { EXPECT_TRUE(here.logs("sigterm_daemon.service", "Daemon started")); }
+
+void tick_daemon(Programs& here) {
+  EXPECT_TRUE(here.file_has(here.place("/var/log/tick_daemon/tick_daemon.log"), "\ntick 0\n"));
+}
+
+void signal_control(Programs& here) {
+  EXPECT_EQ(here.instance().carry_out("reload", {"signal_control.service"}), "done");
+  EXPECT_TRUE(here.logs("signal_control.service", "[daemon] new interval: 1500ms, verbose: true"));
+}
+
+void foreground_daemon(Programs& here) { EXPECT_TRUE(here.logs("foreground_daemon.service", "Working... tick 2")); }
+
+void watchdog_demo(Programs& here) { EXPECT_TRUE(here.logs("watchdog_demo.service", "[0] healthy (last kick 0s ago)")); }
+
+const Program programs[] = {{"heartbeat", heartbeat},
+                            {"signal_service", signal_service},
+                            {"service_manager", service_manager},
+                            {"web_server", web_server},
+                            {"file_processor", file_processor},
+                            {"mydaemon", mydaemon},
+                            {"single_instance", single_instance},
+                            {"resource_watchdog", resource_watchdog},
+                            {"metrics_collector", metrics_collector},
+                            {"queue_service", queue_service},
+                            {"service_supervisor", service_supervisor},
+                            {"sigterm_daemon", sigterm_daemon},
+                            {"tick_daemon", tick_daemon},
+                            {"signal_control", signal_control},
+                            {"foreground_daemon", foreground_daemon},
+                            {"watchdog_demo", watchdog_demo}};
 
 class EachProgram : public Programs, public ::testing::WithParamInterface<Program> {};
 
@@ -190,6 +219,44 @@ TEST_P(EachProgram, RunsFromItsUnitFileDoesItsWorkAndStopsWithSuccess) {
 
 INSTANTIATE_TEST_SUITE_P(Documents, EachProgram, ::testing::ValuesIn(programs),
                          [](const auto& program) { return std::string{program.param.name}; });
+
+TEST_F(Programs, AForkingUnitKnowsItsMainProcessFromThePidFile) {
+  ASSERT_NO_FATAL_FAILURE(start({"mydaemon-forking.service"}));
+  const auto pid = instance().show("mydaemon-forking.service").main_pid;
+  EXPECT_EQ(read_file(place("/run/mydaemon/mydaemon.pid")), std::to_string(pid) + "\n");
+  EXPECT_EQ(instance().carry_out("reload", {"mydaemon-forking.service"}), "done");
+  ASSERT_TRUE(supervisor_test::signal_descendant(static_cast<pid_t>(pid), SIGKILL));
+  EXPECT_TRUE(eventually([&] {
+    const auto next = instance().show("mydaemon-forking.service").main_pid;
+    return next != pid && next != 0 && read_file(place("/run/mydaemon/mydaemon.pid")) == std::to_string(next) + "\n";
+  })) << "Restart=always";
+  ASSERT_TRUE(instance().wait_for("mydaemon-forking.service", "running"));
+  EXPECT_EQ(instance().carry_out("stop", {"mydaemon-forking.service"}), "done");
+  EXPECT_FALSE(read_file(place("/run/mydaemon/mydaemon.pid")).has_value());
+  EXPECT_EQ(instance().stop(), ExitStatus::exited(0)) << instance().output();
+}
+
+TEST_F(Programs, AUnitOfAFewLinesReplacesAServiceThatHangs) {
+  const std::string unit = "queue_service-watched.service", drop_ins = place("/units/") + unit + ".d";
+  ASSERT_TRUE(std::filesystem::create_directory(drop_ins));
+  std::string options;
+  for (const char* option : {"--pid-file", "--control", "--health-file", "--queue-file", "--log-file"})
+    options += std::string{" "} + option + "=" + place("/run/queue_service/") + (option + 2);
+  write_file(drop_ins + "/test.conf", "[Service]\nWatchdogSec=500ms\nTimeoutAbortSec=100ms\nExecStart=\nExecStart=" +
+                                          place("/usr/local/bin/queue_service") + " --foreground" + options + "\n");
+  ASSERT_NO_FATAL_FAILURE(start({unit}));
+  const auto hung = instance().show(unit).main_pid;
+  ASSERT_TRUE(supervisor_test::signal_descendant(static_cast<pid_t>(hung), SIGSTOP));
+  EXPECT_TRUE(eventually([&] {
+    const auto next = instance().show(unit).main_pid;
+    return next != hung && next != 0;
+  }));
+  ASSERT_TRUE(instance().wait_for(unit, "running"));
+  EXPECT_GE(instance().unit(unit).at("NRestarts"), 1);
+  EXPECT_EQ(instance().carry_out("stop", {unit}), "done");
+  EXPECT_EQ(instance().unit(unit).at("Result"), "success");
+  EXPECT_EQ(instance().stop(), ExitStatus::exited(0)) << instance().output();
+}
 
 TEST_F(Programs, AllRunSideBySideDoTheirWorkAndStopWithSuccess) {
   ASSERT_GE(units().size(), std::size(programs) - 1) << "all but web_server, which needs a library, are always built";

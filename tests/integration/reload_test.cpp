@@ -29,6 +29,39 @@ TEST_F(Daemon, AGoodFileIsTakenAndABadOneRefusedWithTheReason) {
   EXPECT_THAT(run({"status"}).output, HasSubstr("last reload refused"));
 }
 
+TEST_F(Daemon, AWatchedFileIsReloadedByItselfAndABadOneRefused) {
+  options.env.push_back({"PROBE_WATCH", "1"});
+  Process daemon = foreground();
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  write_file(config + ".new", "number = 2\n");
+  std::filesystem::rename(config + ".new", config);
+  ASSERT_TRUE(daemon.wait_for_output("probe.conf has changed")) << daemon.output();
+  ASSERT_TRUE(daemon.wait_for_output("configuration reloaded, changed: number")) << daemon.output();
+  EXPECT_EQ(run({"number"}).output, "2\n");
+  write_file(config, "number = two\n");
+  ASSERT_TRUE(daemon.wait_for_output("reload refused: ")) << daemon.output();
+  EXPECT_EQ(run({"number"}).output, "2\n");
+}
+
+TEST_F(Daemon, AWatchThatIsNotAskedForCostsNoDescriptor) {
+  const auto has_inotify = [](const Process& daemon) {
+    for (const auto& entry : std::filesystem::directory_iterator{"/proc/" + std::to_string(daemon.pid()) + "/fd"}) {
+      std::error_code gone;
+      if (std::filesystem::read_symlink(entry, gone) == "anon_inode:inotify") return true;
+    }
+    return false;
+  };
+  {
+    Process daemon = foreground();
+    ASSERT_TRUE(daemon.wait_for_output("serving"));
+    EXPECT_FALSE(has_inotify(daemon));
+  }
+  options.env.push_back({"PROBE_WATCH", "1"});
+  Process daemon = foreground();
+  ASSERT_TRUE(daemon.wait_for_output("serving"));
+  EXPECT_TRUE(has_inotify(daemon));
+}
+
 TEST_F(Daemon, EveryKindOfRefusalLeavesTheSettingsAsTheyWere) {
   Process daemon = foreground();
   ASSERT_TRUE(daemon.wait_for_output("serving"));
@@ -131,6 +164,19 @@ TEST_F(Daemon, AHangupInTheFirstMomentIsSurvived) {
   for (int round = 0; round < 20; ++round) {
     Process daemon = foreground();
     while (perdure::testing::proc_status(daemon.pid(), "SigCgt").find("4a03") == std::string::npos && !daemon.poll()) {
+    }
+    daemon.signal(SIGHUP);
+    ASSERT_TRUE(daemon.wait_for_output("reloaded")) << daemon.output();
+    daemon.signal(SIGTERM);
+    EXPECT_TRUE(daemon.wait().success()) << daemon.output();
+  }
+}
+
+TEST_F(Daemon, AHangupAsSoonAsThePidFileIsThereIsSurvived) {
+  for (int round = 0; round < 20; ++round) {
+    Process daemon = foreground();
+    const std::string line = std::to_string(daemon.pid()) + "\n";
+    while (read_file(pid_file) != line && !daemon.poll()) {
     }
     daemon.signal(SIGHUP);
     ASSERT_TRUE(daemon.wait_for_output("reloaded")) << daemon.output();

@@ -1,5 +1,6 @@
 // Starting: detached or not, once, with the reason of a failure where somebody reads it.
 #include <fcntl.h>
+#include <perdure/unique_fd.hpp>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -176,6 +177,39 @@ TEST_F(Daemon, ADaemonThatIsKilledLeavesNothingThatHindersTheNext) {
   }
   EXPECT_GT(detached(), 1);
   EXPECT_TRUE(run({"stop"}).status.success());
+}
+
+/// A terminal of the test's own. Its end hangs up whoever belongs to it.
+struct Terminal {
+  Terminal() : keyboard{::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)} {
+    char name[64] = "";
+    if (::grantpt(keyboard.get()) == 0 && ::unlockpt(keyboard.get()) == 0) ::ptsname_r(keyboard.get(), name, sizeof name);
+    path = name;
+  }
+  perdure::UniqueFd keyboard;
+  std::string path;
+};
+
+TEST_F(Daemon, ATerminalThatInterruptsAndHangsUpLeavesItAlone) {
+  for (const bool hang_up : {false, true}) {
+    Terminal terminal;
+    ASSERT_NE(terminal.path, "");
+    // The terminal is this session's own, and the daemon is started by its foreground group, as from a person's shell.
+    Process shell{
+        {"/bin/sh", "-c", R"(exec setsid --ctty --wait /bin/sh -c '"$0" "$@" && echo it runs && exec cat' "$@" <"$0")",
+         terminal.path, PROBE, "--daemon", "--config", config, "--log-file", log},
+        options};
+    ASSERT_TRUE(shell.wait_for_output("it runs")) << shell.output();
+    const pid_t pid = perdure::PidFile::holder(pid_file).value_or(0);
+    ASSERT_GT(pid, 1);
+    EXPECT_EQ(stat_field(pid, 7), 0) << "no controlling terminal";
+    if (hang_up) terminal.keyboard.reset();
+    else ASSERT_EQ(::write(terminal.keyboard.get(), "\x03", 1), 1);
+    EXPECT_FALSE(shell.wait().success()) << "the terminal's own have heard it";
+    EXPECT_FALSE(perdure::testing::has_ended(pid));
+    EXPECT_TRUE(run({"health"}).status.success());
+    EXPECT_TRUE(run({"stop"}).status.success());
+  }
 }
 
 TEST_F(Daemon, TheTerminalGoingAwayDoesNotEndIt) {

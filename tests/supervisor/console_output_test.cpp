@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -170,14 +171,27 @@ TEST(ConsoleOutput, OfItsOwnLinesThoseThatNobodyReadsAreCounted) {
   instance.start();
   for (std::uint64_t i = 0; i < reloads; ++i) instance.ask({{"verb", "daemon-reload"}});
   EXPECT_TRUE(reader.wait_for(" units were read again\n"));
-  instance.ask({{"verb", "daemon-reload"}});
-  EXPECT_TRUE(reader.wait_for("lines of its own are missing here: nobody read fast enough"));
-  const std::string text = reader.read();
-  const std::uint64_t missing = number_before(text, " lines of its own are missing here");
-  std::uint64_t told = 0;
-  for (std::size_t at = 0; (at = text.find(" units were read again\n", at)) != std::string::npos; ++at) ++told;
+  std::string text;
+  std::uint64_t missing = 0, told = 0, asked = reloads;
+  const auto all_are_known = [&] {
+    text = reader.read();
+    missing = told = 0;
+    std::istringstream lines{text};
+    for (std::string line; std::getline(lines, line);) {
+      if (line.ends_with(" units were read again")) ++told;
+      if (line.find(" lines of its own are missing here") != std::string::npos)
+        missing += number_before(line, " lines of its own are missing here");
+    }
+    return told + missing == asked;
+  };
+  // What is said while the pipe is full again is counted in the next line only.
+  for (int more = 0; more < 100 && (asked == reloads || told + missing != asked); ++more) {
+    instance.ask({{"verb", "daemon-reload"}});
+    ++asked;
+    static_cast<void>(eventually(all_are_known, std::chrono::milliseconds{200}));
+  }
   EXPECT_GT(missing, 0U);
-  EXPECT_EQ(told + missing, reloads + 1);
+  EXPECT_EQ(told + missing, asked);
   for (std::size_t at = 0; at < text.size(); at = text.find('\n', at) + 1)
     EXPECT_EQ(text.compare(at, 9, "perdure: "), 0) << "no line is torn: " << text.substr(at, 60);
   EXPECT_EQ(instance.stop(), ExitStatus::exited(0));

@@ -10,17 +10,22 @@ documentation from the sources they name. Exit code: 0 clean, 1 findings, 2 the 
 A line may be excused where a check says so: `// tidy: allow WORD — reason` at its end or on the line above. The reason is required.
 """
 import argparse
+import itertools
 import pathlib
 import posixpath
 import re
 import subprocess
 import sys
 
+import requirements
+
 CODE_DIRS = ("include", "src", "apps", "examples", "tests", "bench", "tools")
 WIDTH = 132  # clang-format breaks code at 125; comments and long texts may use the rest
 PUBLIC_SYSTEM_HEADERS = {"poll.h", "sys/types.h", "fmt/core.h"}
 COMPAT_SYSTEM_HEADERS = {"fcntl.h", "sys/stat.h", "sys/types.h", "sys/wait.h", "syslog.h", "unistd.h",
                          "io.h", "process.h", "windows.h"}  # the last three: its #ifdef _WIN32 branch
+ADAPTERS = {"include/perdure/prometheus.hpp": "prometheus/",
+            "include/perdure/spdlog.hpp": "spdlog/"}  # headers for who has that library anyway
 PURE_MODULES = ("base", "config", "policy", "unit", "core", "wire")
 FREESTANDING_MODULES = ("raw", "keeper", "executor")  # the two programs without a C library, and what they are made of
 FREESTANDING_HEADERS = {"asm/unistd.h", "cstddef", "cstdint", "type_traits"}
@@ -47,6 +52,10 @@ CALLS_BEYOND_THE_SEAM = """accept creat dup pipe pipe2 fchdir chroot chmod chown
     ioctl syscall vfork execv execve execvp execvpe execl execlp execle execveat posix_spawn posix_spawnp wait wait4 waitpid
     nanosleep clock_nanosleep kill tgkill killpg system popen signal sigsuspend pause setuid setgid setresuid setresgid setgroups
     seteuid setegid capset unshare setns mount umount2 fopen freopen fdopen remove tmpfile""".split()
+
+# What a signal handler may call, of signal-safety(7) and of values that allocate nothing; extend it by what stands there.
+SIGNAL_SAFE = set("""write _exit memcpy memset fetch_add fetch_sub load store exchange data size begin end min max
+    if for while switch return sizeof decltype""".split())
 
 
 class Tree:
@@ -197,6 +206,8 @@ def check_public_headers(tree):
         for number, target, quoted in includes(tree, name):
             if quoted and not target.startswith("perdure/"):
                 yield name, number, f'includes "{target}": write "perdure/x.hpp"'
+            if name in ADAPTERS and target.startswith(ADAPTERS[name]):
+                continue
             if not quoted and target not in system and not re.fullmatch(r"[a-z_0-9]+", target):
                 yield name, number, f"shows <{target}> to every user; allowed are std, {', '.join(sorted(system))}"
 
@@ -270,6 +281,40 @@ def seam_calls(tree):
     return [word for word in re.findall(r"\w+", strip(found.group(1))) if word != "count_"] if found else []
 
 
+def body_of(code, start):
+    """What stands between the first brace behind `start` and its partner, and where."""
+    begin = code.find("{", start)
+    depth = 0
+    for end in range(begin, len(code)):
+        depth += {"{": 1, "}": -1}.get(code[end], 0)
+        if depth == 0:
+            return begin, code[begin:end + 1]
+    return begin, code[begin:]
+
+
+def check_handlers(tree):
+    """Signal handlers, and the functions of their file that they call, call nothing that signal-safety(7) does not name."""
+    for name in tree.sources(r"^(src|apps|examples)/.*\.cpp$"):
+        code = "\n".join(tree.code(name))
+        todo = [(found.group(1) or "", found.start()) for found in re.finditer(r"\bsa_(?:handler|sigaction) = (?:&?([a-z_]\w+);|\[)", code)]
+        seen = set()
+        while todo if not is_test(name) else ():
+            word, start = todo.pop()
+            defined = re.search(rf"\b{word}\s*\([^()]*\)[^;{{}}()]*\{{", code) if word else None
+            if word in seen or (word and not defined):
+                continue
+            seen.add(word)
+            begin, body = body_of(code, defined.end() - 1 if defined else start)
+            for call in re.finditer(r"\b(\w+)\s*\(", body):
+                called, number = call.group(1), code.count("\n", 0, begin + call.start()) + 1
+                if called in SIGNAL_SAFE or re.search(rf"\bauto {called} = \[", body) or tree.allows(name, number, called):
+                    continue
+                if re.search(rf"\b{called}\s*\([^()]*\)[^;{{}}()]*\{{", code):
+                    todo.append((called, 0))
+                else:
+                    yield name, number, f"a signal handler may not call {called}(): signal-safety(7) does not name it"
+
+
 def is_test(name):
     """A test, or what only tests include."""
     return name.startswith("tests/") or re.search(r"(_test(ing|_support)?|/test_\w+)\.(cpp|hpp)$", name) is not None
@@ -340,7 +385,7 @@ def check_text(tree):
         for number, line in enumerate(tree.lines(name), 1):
             if name.split("/")[0] in CODE_DIRS + ("cmake", "dev") and re.search(r"\b(TODO|FIXME)\b(?!\(#\d+\))", line):
                 yield name, number, "TODO without an issue number; write TODO(#123) or do it"
-            if BUILD_MACHINE_PATH in line:
+            if re.search(rf"(?<!\w){BUILD_MACHINE_PATH}", line):  # src/work/ is no such path
                 yield name, number, f"names {BUILD_MACHINE_PATH}…, a path of one machine"
             if re.search(r"\.(cpp|hpp)$", name) and len(line) > WIDTH and name.split("/")[0] in ("src", "include"):
                 yield name, number, f"{len(line)} columns; {WIDTH} is the limit"
@@ -390,14 +435,33 @@ def check_snippets(tree, fix=False):
             print(f"tidy: rewrote the snippets of {name}")
 
 
+def without_code(text):
+    """A document with the insides of its fenced blocks blanked."""
+    return re.sub(r"```.*?```", lambda m: re.sub(r"[^\n]", "", m.group(0)), text, flags=re.S)
+
+
+def anchors(text):
+    """What a link may name behind a `#`: the headings, as those who show them on the web spell them."""
+    names = set()
+    for heading in re.findall(r"^#+ +(.*?)[ #]*$", without_code(text), re.M):
+        heading = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        name = re.sub(r"[^\w -]", "", heading).replace(" ", "-")
+        names.add(name if name not in names else next(f"{name}-{n}" for n in range(1, len(names) + 1) if f"{name}-{n}" not in names))
+    return names
+
+
 def check_links(tree):
-    """Links between documents lead somewhere."""
+    """Links between documents lead somewhere, down to the heading."""
     for name in tree.files(r"\.md$"):
-        for number, line in enumerate(re.sub(r"```.*?```", lambda m: re.sub(r"[^\n]", "", m.group(0)), tree.text[name], flags=re.S)
-                                      .split("\n"), 1):
-            for target in re.findall(r"\]\(([^)#\s]+)", line):
-                if "://" not in target and not (tree.root / posixpath.dirname(name) / target).exists():
+        for number, line in enumerate(without_code(tree.text[name]).split("\n"), 1):
+            for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", line):
+                if "://" in target:
+                    continue
+                path = posixpath.normpath(posixpath.join(posixpath.dirname(name), target)) if target else name
+                if not (tree.root / path).exists():
                     yield name, number, f"the link to {target} leads nowhere"
+                elif anchor and anchor not in anchors(tree.text.get(path, "")):
+                    yield name, number, f"{path} has no heading #{anchor}"
 
 
 TEST_NAME = re.compile(r"`([A-Z]\w+)\.([A-Z]\w*|)(\*?)(?:/\w+)?`")
@@ -417,7 +481,8 @@ def check_test_names(tree):
                     yield name, number, f"there is no test {suite}.{test}{rest}"
 
 
-CHECKS = (check_floors, check_module_deps, check_public_headers, check_pure, check_freestanding, check_banned, check_seam, check_files_are_used,
+CHECKS = (check_floors, check_module_deps, check_public_headers, check_pure, check_freestanding, check_banned, check_handlers, check_seam,
+          check_files_are_used,
           check_text, check_links, check_test_names)
 
 
@@ -437,7 +502,9 @@ def main():
     parser.add_argument("--fix", action="store_true", help="copy snippets from their sources into the documentation")
     arguments = parser.parse_args()
     count = 0
-    for path, line, message in findings(arguments.root, arguments.build, arguments.fix):
+    everything = itertools.chain(findings(arguments.root, arguments.build, arguments.fix),
+                                 requirements.findings(Tree(arguments.root), arguments.build, arguments.fix))
+    for path, line, message in everything:
         print(f"{path}:{line}: {message}")
         count += 1
     print(f"tidy: {count} finding{'s' * (count != 1)}" if count else "tidy: clean")

@@ -124,6 +124,20 @@ class Tidy(unittest.TestCase):
         self.expect(self.append("src/daemon/run.cpp", dies_along), "PR_SET_PDEATHSIG is banned")
         self.assertEqual(self.findings(self.append("src/daemon/run_test.cpp", dies_along)), [])
 
+    def test_a_signal_handler_that_does_more_than_it_may_is_found(self):
+        def installed(body, handler="sa.sa_handler = note;"):
+            helper = "int count_up() { return printf(0); }\nvoid safe() { flag.store(1); }\n"
+            return self.append("src/daemon/run.cpp", f"{helper}void note(int n) {{\n  {body}\n}}\nvoid f() {{ {handler} printf(0); }}\n")
+        for body in ("flag.store(true);", "if (n) ::write(1, s.data(), s.size());", "safe();", "const auto add = [&] {}; add();",
+                     "printf(0);  // tidy: allow printf — it ends the process"):
+            self.assertEqual(self.findings(installed(body)), [], body)
+        self.expect(installed("syslog(3, s);"), "src/daemon/run.cpp:8", "a signal handler may not call syslog()")
+        self.expect(installed("flag.notify_all();"), "may not call notify_all()")
+        self.expect(installed("count_up();"), "src/daemon/run.cpp:5", "may not call printf()")
+        self.expect(installed("", "sa.sa_handler = [](int) { exit(1); };"), "src/daemon/run.cpp:10", "may not call exit()")
+        self.expect(installed("exit(1);", "sa.sa_sigaction = &note;"), "may not call exit()")
+        self.assertEqual(self.findings(installed("exit(1);", "sa.sa_handler = SIG_IGN;")), [])
+
     def test_assert_is_found_outside_tests(self):
         self.expect(self.append("src/daemon/run.cpp", "void g() { assert(x); }\n"), "PERDURE_ASSERT")
         self.assertEqual(self.findings(self.append("src/daemon/run.cpp", "static_assert(sizeof(int) == 4);\n")), [])
@@ -176,6 +190,7 @@ class Tidy(unittest.TestCase):
 
     def test_paths_of_one_machine_and_wide_lines_are_found(self):
         self.expect({"docs/x.md": f"see {tidy.BUILD_MACHINE_PATH}main\n"}, "docs/x.md:1", "a path of one machine")
+        self.assertEqual(self.findings({"docs/x.md": f"see src{tidy.BUILD_MACHINE_PATH}x.cpp\n"}), [])
         self.expect(self.append("src/daemon/run.cpp", "// " + "x" * tidy.WIDTH + "\n"), "columns")
 
     def test_a_snippet_that_nobody_compiles_or_that_differs_is_found(self):
@@ -191,7 +206,15 @@ class Tidy(unittest.TestCase):
 
     def test_a_link_that_leads_nowhere_is_found(self):
         self.expect({"docs/x.md": "one\nsee [that](../y.md#part)\n"}, "docs/x.md:2", "leads nowhere")
-        self.assertEqual(self.findings({"docs/x.md": "see [that](../README.md#part), [more](https://example.org)\n"}), [])
+        self.assertEqual(self.findings({"docs/x.md": "see [that](../README.md), [more](https://example.org/a#b)\n"}), [])
+
+    def test_a_link_to_a_heading_that_is_not_there_is_found(self):
+        headings = "# One\n## `--x`: what *is* it?\n## One\n```\n# no heading\n```\n"
+        for anchor in ("one", "--x-what-is-it", "one-1"):
+            self.assertEqual(self.findings({"docs/x.md": headings, "docs/y.md": f"see [x](x.md#{anchor})\n"}), [])
+        for anchor in ("One", "one-2", "no-heading", "two"):
+            self.expect({"docs/x.md": headings, "docs/y.md": f"see [x](x.md#{anchor})\n"}, "docs/y.md:1", f"docs/x.md has no heading #{anchor}")
+        self.expect({"docs/x.md": headings + "[up](#none)\n"}, "docs/x.md:7", "no heading #none")
 
     def test_fix_copies_snippets_from_their_sources(self):
         root = self.tree({"README.md": CLEAN["README.md"].replace("step();", "stop();")})

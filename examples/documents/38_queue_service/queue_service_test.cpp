@@ -133,6 +133,20 @@ TEST_F(QueueService, HasTheDocumentsPathsAndPeriodByDefault) {
   EXPECT_THAT(printed.output, HasSubstr("tick = 3s"));
 }
 
+TEST_F(QueueService, WithoutOptionsItsFilesAreThoseOfTheDocument) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can have a /tmp of its own";
+  const std::string program = EXAMPLE_PROGRAM;
+  if (program.starts_with("/tmp/")) GTEST_SKIP() << "the program is in the /tmp that would be hidden";
+  const auto ran = perdure::testing::run(
+      {"unshare", "--mount", "/bin/sh", "-c",
+       R"(mount -t tmpfs tmpfs /tmp || exit 77; "$0" && echo 'it has:' && ls /tmp && "$0" stop && echo 'is left:' && ls /tmp)",
+       program});
+  if (ran.status.value() == 77 || ran.status.value() == 127) GTEST_SKIP() << "no mounts here: " << ran.output;
+  EXPECT_EQ(ran.status.text(), "exited with 0") << ran.output;
+  EXPECT_THAT(ran.output, HasSubstr("it has:\nzig_service.health\nzig_service.log\nzig_service.pid\nzig_service.sock\n"));
+  EXPECT_THAT(ran.output, EndsWith("is left:\nzig_service.log\n"));
+}
+
 TEST_F(QueueService, ASecondStartIsRefused) {
   auto first = start({});
   const auto second = perdure::testing::run(command({}));

@@ -1,4 +1,5 @@
-// What the tests of these programs share: a daemon's pid, signals to it, and one plain request on a Unix socket.
+// What the tests of these programs share: a daemon's pid, signals to it, one plain request on a Unix socket, and a stand-in for
+// an init's or syslog's socket.
 //
 // Header-only, for tests. Thread safety: one thread.
 #pragma once
@@ -10,6 +11,7 @@
 
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <stdexcept>
@@ -83,6 +85,36 @@ inline bool file_says(const std::string& path, std::string_view text) {
   return perdure::testing::eventually(
       [&] { return perdure::testing::read_file(path).value_or("").find(text) != std::string::npos; });
 }
+
+/// Receives datagrams in the place of an init ($NOTIFY_SOCKET) or of syslog ($PERDURE_SYSLOG_SOCKET).
+class Datagrams {
+ public:
+  explicit Datagrams(const std::string& path) : socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path) throw std::runtime_error{"too long for a socket: " + path};
+    std::memcpy(address.sun_path, path.data(), path.size());
+    if (!socket_ || bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+      throw std::runtime_error{"cannot bind " + path};
+  }
+  /// The next one, waited for; throws at the hang limit.
+  [[nodiscard]] std::string next() const {
+    pollfd readable{socket_.get(), POLLIN, 0};
+    const auto limit = std::chrono::duration_cast<std::chrono::milliseconds>(perdure::testing::hang_limit);
+    if (poll(&readable, 1, static_cast<int>(limit.count())) <= 0) throw std::runtime_error{"no datagram comes"};
+    std::array<char, 65536> buffer;
+    const ssize_t count = recv(socket_.get(), buffer.data(), buffer.size(), 0);
+    return {buffer.data(), static_cast<std::size_t>(count < 0 ? 0 : count)};
+  }
+  /// None is waiting to be read.
+  [[nodiscard]] bool is_empty() const {
+    pollfd readable{socket_.get(), POLLIN, 0};
+    return poll(&readable, 1, 0) == 0;
+  }
+
+ private:
+  perdure::UniqueFd socket_;
+};
 
 inline bool exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 

@@ -15,6 +15,11 @@ export PKG_CONFIG_PATH LD_LIBRARY_PATH
 # shellcheck disable=SC2046,SC2086
 "$compiler" -std=c++17 -Wall -Wextra -Wpedantic -Werror "$here/../compat_cxx17/main.cpp" -o "$work/compat" \
   $(pkg-config --cflags --libs $static perdure-compat)
+if pkg-config --exists perdure-http; then
+  # shellcheck disable=SC2046,SC2086
+  "$compiler" -std=c++20 "$here/../http/main.cpp" -o "$work/http" $(pkg-config --cflags --libs $static perdure-http)
+  "$work/http" --foreground --pid-file "$work/http.pid" --control none
+fi
 
 "$work/consumer" --foreground --pid-file "$work/consumer.pid" --control none
 "$work/compat" | grep -q "the callback ran"
