@@ -63,7 +63,7 @@ perdure_library(compat STANDARD cxx_std_17
   MODULES compat PRIVATE perdure INCLUDE /perdure/compat)
 
 perdure_library(testing STANDARD cxx_std_20
-  MODULES testing PUBLIC perdure)
+  MODULES testing host PUBLIC perdure)
 
 # Linked by name, so that what is installed knows nothing of our pkg-config targets.
 if(perdure_has_http)

@@ -38,6 +38,8 @@
 
 namespace perdure {
 
+class App;
+
 /// How a worker is run. Durations must not be negative.
 struct WorkerOptions {
   /// Never and OnFailure: a worker that returns is done. A failure that is not restarted ends the process with 70.
@@ -133,6 +135,8 @@ class ConfigHandle {
 namespace detail {
 
 struct AppParts;
+class Hosted;
+struct HostedSurroundings;
 
 /// A worker's body, whatever it takes and returns.
 struct WorkerBody {
@@ -174,6 +178,8 @@ WorkerBody job_body(Body body) {
     return worker_body(std::move(body));
   }
 }
+
+PERDURE_EXPORT Result<std::unique_ptr<Hosted>> host(App& app, HostedSurroundings surroundings);
 
 /// Its address tells one type from another.
 template <class T>
@@ -257,6 +263,9 @@ class PERDURE_EXPORT App {
   int run(int argc, char** argv);
 
  private:
+  // For testing::Host.
+  friend PERDURE_EXPORT Result<std::unique_ptr<detail::Hosted>> detail::host(App& app,
+                                                                             detail::HostedSurroundings surroundings);
   template <class T>
   std::shared_ptr<Config<T>> held_config() {
     if (std::shared_ptr<void> held = find_config(&detail::type_tag<T>)) return std::static_pointer_cast<Config<T>>(held);

@@ -28,6 +28,8 @@ class PERDURE_EXPORT Notify {
   /// To $NOTIFY_SOCKET; the variables NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID leave the environment in any case.
   /// An address that cannot be used (too long, not absolute, no `@`), or a WATCHDOG_USEC that is no time, is an Error.
   static Result<Notify> from_environment();
+  /// To a socket of one's own choice: an absolute path or an abstract name (`@…`). `watchdog`: as WATCHDOG_USEC, > 0.
+  static Result<Notify> to(const std::string& address, std::optional<std::chrono::microseconds> watchdog = {});
 
   [[nodiscard]] bool is_enabled() const noexcept { return static_cast<bool>(socket_); }
   /// The watchdog's timeout, if the init expects pings from this process. Ping at half of it.

@@ -9,6 +9,7 @@
 #include "app/checks.hpp"
 #include "app/crew.hpp"
 #include "base/assert.hpp"
+#include "daemon/hosted.hpp"
 
 namespace perdure {
 
@@ -21,6 +22,10 @@ struct AppParts {
   std::shared_ptr<void> config{};
   const void* config_type = nullptr;
   bool is_run = false;
+  std::unique_ptr<app::Captain> captain{};  ///< from the run on
+
+  /// Checks what was described, and puts a captain before it. Once.
+  Result<void> complete();
 };
 
 }  // namespace detail
@@ -115,26 +120,34 @@ App& App::on_event(Callback<void(const AppEvent&)> listener) {
   return *this;
 }
 
-int App::run(int argc, char** argv) {
-  Options& options = parts_->options;
-  const auto refuse = [&options](const std::string& why) {
-    fmt::print(stderr, "{}: {}; nothing was started\n", options.name, why);
-    return exit_failed;
-  };
-  if (std::exchange(parts_->is_run, true)) return refuse("App::run() was called a second time");
-  app::Plan plan = std::move(parts_->plan);
-  auto members = app::check_plan(std::move(plan.members));
-  if (!members) return refuse(members.error().message());
-  plan.members = *std::move(members);
-  if (auto checked = app::check_checks(plan.checks); !checked) return refuse(checked.error().message());
-
-  app::Captain captain{std::move(plan)};
-  options.on_reload = [&captain, then = options.on_reload](const Reloaded& how) {
-    captain.reloaded(how);
+Result<void> detail::AppParts::complete() {
+  if (std::exchange(is_run, true)) return Error{"App::run() was called a second time"};
+  PERDURE_TRY(plan.members, app::check_plan(std::move(plan.members)));
+  PERDURE_CHECK(app::check_checks(plan.checks));
+  captain = std::make_unique<app::Captain>(std::move(plan));
+  options.on_reload = [this, then = options.on_reload](const Reloaded& how) {
+    captain->reloaded(how);
     if (then) then(how);
   };
+  return {};
+}
+
+int App::run(int argc, char** argv) {
+  const Options& options = parts_->options;
+  if (auto complete = parts_->complete(); !complete) {
+    fmt::print(stderr, "{}: {}; nothing was started\n", options.name, complete.error().message());
+    return exit_failed;
+  }
+  app::Captain& captain = *parts_->captain;
   return daemon::run_members(
       argc, argv, options, [&captain](Context& context) { return captain.run(context); }, captain);
+}
+
+Result<std::unique_ptr<detail::Hosted>> detail::host(App& app, HostedSurroundings surroundings) {
+  PERDURE_CHECK(app.parts_->complete());
+  app::Captain& captain = *app.parts_->captain;
+  return Hosted::make(
+      app.parts_->options, [&captain](Context& context) { return captain.run(context); }, &captain, std::move(surroundings));
 }
 
 }  // namespace perdure

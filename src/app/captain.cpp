@@ -12,8 +12,6 @@
 #include <fmt/format.h>
 
 #include "daemon/daemon.hpp"
-#include "os/clock.hpp"
-#include "os/system.hpp"
 #include "os/threads.hpp"
 
 namespace perdure::app {
@@ -34,7 +32,7 @@ std::string with_thread(const std::string& who, pid_t thread) {
 /// One worker or job: what its Context stands on, and the thread of its present run.
 class Captain::Hand final : public detail::RunningThread {
  public:
-  Hand(Captain& captain, WorkerId id) : captain_(captain), id_(id) {}
+  Hand(Captain& captain, WorkerId id) : RunningThread(captain.clock()), captain_(captain), id_(id) {}
   ~Hand() override { join(); }
 
   [[nodiscard]] std::string who() const {
@@ -44,9 +42,11 @@ class Captain::Hand final : public detail::RunningThread {
   Result<void> start(RunId run) {
     join();  // the last run is over: it has said so at its end
     run_ = run;
+    captain_.clock().work_begins();
     try {
       thread_of_run_ = std::thread{[this] { work(); }};
     } catch (const std::system_error& error) {
+      captain_.clock().work_ends();
       return Error{fmt::format("no thread for it: {}", error.what()), error.code().value()};
     }
     return {};
@@ -84,6 +84,7 @@ class Captain::Hand final : public detail::RunningThread {
     }
     leave();
     captain_.tell(WorkerEnded{id_, run_, std::move(failure)});
+    captain_.clock().work_ends();
   }
 
   Captain& captain_;
@@ -196,7 +197,7 @@ int Captain::run(Context& context) noexcept {
   log_ = &context.log();
   step(Begun{});
   while (!over_) {
-    const base::Instant now = os::monotonic_now();
+    const base::Instant now = clock().now();
     look_at_checks(now);
     say_ready_if_so(context);
     if (wait(context) && !std::exchange(stop_seen_, true)) {
@@ -220,16 +221,9 @@ int Captain::run(Context& context) noexcept {
 bool Captain::wait(Context& context) {
   auto deadline = crew_.next_deadline();
   if (const auto due = checks_.next_deadline(); due && !stop_seen_ && (!deadline || *due < *deadline)) deadline = due;
-  timespec limit{};
-  if (deadline) {
-    const auto left = std::max(*deadline - os::monotonic_now(), Duration{0});
-    limit.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(left).count();
-    limit.tv_nsec = (left % std::chrono::seconds{1}).count();
-  }
   // The stop event is what counts, not Context::stopping(): when it is readable the init has been told.
   std::array<pollfd, 2> fds{pollfd{wake_up_->fd(), POLLIN, 0}, pollfd{stop_seen_ ? -1 : context.stop_fd(), POLLIN, 0}};
-  (void)os::sys::ppoll(fds.data(), fds.size(), deadline ? &limit : nullptr,
-                       nullptr);  // EINTR: the control thread's business
+  (void)clock().poll(fds, deadline);  // EINTR: the control thread's business
   wake_up_->drain();
   return fds[1].revents != 0;
 }
@@ -257,12 +251,12 @@ void Captain::read(const Letter& letter) {
     step(Ended{ended->worker, ended->run, ended->failure.empty() ? policy::Ending::Clean : policy::Ending::Failed});
   } else if (const auto* begun = std::get_if<CheckBegun>(&letter)) {
     std::lock_guard lock{mutex_};
-    checks_.begun(begun->check, os::monotonic_now());
+    checks_.begun(begun->check, clock().now());
   } else if (const auto* answered = std::get_if<CheckAnswered>(&letter)) {
     std::optional<Checks::Change> change;
     {
       std::lock_guard lock{mutex_};
-      change = checks_.answered(answered->check, os::monotonic_now(), answered->health);
+      change = checks_.answered(answered->check, clock().now(), answered->health);
     }
     if (change) note(*change);
   } else {
@@ -274,7 +268,7 @@ void Captain::step(const Fact& fact) {
   std::vector<Order> orders;
   {
     std::lock_guard lock{mutex_};
-    crew_.step(os::monotonic_now(), fact, fraction(), orders);
+    crew_.step(clock().now(), fact, fraction(), orders);
   }
   for (const Order& order : orders) carry_out(order);
 }
@@ -335,6 +329,8 @@ void Captain::say_ready_if_so(Context& context) {
   context.ready();
   emit({.kind = AppEvent::Kind::Ready});
 }
+
+os::Clock& Captain::clock() const noexcept { return daemon_->clock(); }
 
 double Captain::fraction() { return std::uniform_real_distribution<double>{0.0, 1.0}(chance_); }
 

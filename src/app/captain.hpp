@@ -26,6 +26,7 @@
 #include "daemon/members.hpp"
 #include "daemon/running.hpp"
 #include "loop/wake_up.hpp"
+#include "os/clock.hpp"
 #include "perdure/app.hpp"
 #include "perdure/run.hpp"
 
@@ -99,6 +100,7 @@ class Captain final : public daemon::Members {
   void emit(AppEvent event);
   void emit(AppEvent::Kind kind, WorkerId worker, std::string why = {}, Duration delay = {});
   [[nodiscard]] double fraction();
+  [[nodiscard]] os::Clock& clock() const noexcept;
 
   Plan plan_;  ///< as it is from begin() on
   int failed_code_ = exit_failed;

@@ -12,11 +12,14 @@
 #include <mutex>
 #include <thread>
 
+#include "os/clock.hpp"
+
 namespace perdure::daemon {
 
 class CallbackThread {
  public:
-  CallbackThread() = default;
+  /// A task that is queued or runs is work, for `clock`, which must outlive it.
+  explicit CallbackThread(os::Clock& clock) noexcept : clock_(clock) {}
   CallbackThread(const CallbackThread&) = delete;
   CallbackThread& operator=(const CallbackThread&) = delete;
   ~CallbackThread() { finish(); }
@@ -33,6 +36,7 @@ class CallbackThread {
  private:
   void run();
 
+  os::Clock& clock_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> tasks_;

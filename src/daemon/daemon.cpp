@@ -33,6 +33,8 @@ namespace {
 constexpr std::chrono::milliseconds watchdog_interval_min{1};
 constexpr std::chrono::milliseconds announcement_interval{20};
 constexpr std::size_t unannounced_max = 8;
+/// Tells requests of ask() from those of the control socket, which are counted from 1.
+constexpr std::uint64_t asked_by_us = std::uint64_t{1} << 63;
 
 /// Calls a step of the program's own: what it throws is an error like any other.
 template <class Step>
@@ -49,8 +51,9 @@ Result<void> without_throwing(std::string_view what, const Step& step) {
 }  // namespace
 
 Daemon::Daemon(const Options& options, daemon::CommandLine line, daemon::Places places, daemon::Signals signals,
-               daemon::Members* members)
-    : options_(options),
+               daemon::Members* members, Surroundings surroundings)
+    : surroundings_(std::move(surroundings)),
+      options_(options),
       line_(std::move(line)),
       places_(std::move(places)),
       signals_(std::move(signals)),
@@ -172,7 +175,7 @@ void Daemon::stop_components() noexcept {
 
 Result<void> Daemon::start(bool ready_at_entry) {
   started_at_ = std::chrono::system_clock::now();
-  started_ = os::monotonic_now();
+  started_ = clock_.now();
 
   std::chrono::nanoseconds beat_within = options_.heartbeat;
   if (beat_within.count() == 0 && notify_.watchdog()) beat_within = *notify_.watchdog();
@@ -199,9 +202,11 @@ Result<void> Daemon::start(bool ready_at_entry) {
     arm(Timer::Resources, started_);
   }
   PERDURE_CHECK(start_components());
+  clock_.work_begins();
   try {
     control_thread_ = std::thread{[this] { control_loop(); }};
   } catch (const std::exception& error) {
+    clock_.work_ends();
     return Error{fmt::format("cannot start the control thread: {}", error.what())};
   }
   if (ready_at_entry) body_.ready();
@@ -244,23 +249,22 @@ void Daemon::control_loop() {
       server_->process(requests);
       take_requests(requests);
     }
-    if (config_watch_ && config_watch_->take_change(os::monotonic_now())) {
+    if (config_watch_ && config_watch_->take_change(clock_.now())) {
       log_.info("{} has changed", places_.config_file);
       step(Event::ReloadRequested);
     }
-    take_due(os::monotonic_now());
+    take_due(clock_.now());
     publish();
     if (!finished_ || upgrade_.has_successor()) wait(next_deadline());
   }
   refuse_what_waits();
+  clock_.work_ends();
 }
 
 void Daemon::refuse_what_waits() {
-  if (!server_) return;
-  for (const auto& [id, pending] : std::exchange(pending_, {}))
-    server_->reply(id, Reply::error("not carried out: stopping"));
+  for (const auto& [id, pending] : std::exchange(pending_, {})) reply(id, Reply::error("not carried out: stopping"));
   for (auto* waiters : {&reload_waiters_, &next_reload_waiters_})
-    for (const std::uint64_t id : std::exchange(*waiters, {})) server_->reply(id, Reply::error("reload refused: stopping"));
+    for (const std::uint64_t id : std::exchange(*waiters, {})) reply(id, Reply::error("reload refused: stopping"));
 }
 
 void Daemon::wait(std::optional<base::Instant> deadline) {
@@ -270,14 +274,8 @@ void Daemon::wait(std::optional<base::Instant> deadline) {
                             pollfd{successor_ ? successor_->line() : -1, POLLIN, 0},
                             pollfd{successor_ && upgrade_.has_successor() ? successor_->pidfd() : -1, POLLIN, 0},
                             pollfd{config_watch_ ? config_watch_->fd() : -1, POLLIN, 0}};
-  timespec limit{};
-  if (deadline) {
-    const auto left = std::max(*deadline - os::monotonic_now(), std::chrono::nanoseconds{0});
-    limit.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(left).count();
-    limit.tv_nsec = (left % std::chrono::seconds{1}).count();
-  }
   // EINTR is a wake-up like any other: the handler has noted what arrived.
-  (void)os::sys::ppoll(fds.data(), fds.size(), deadline ? &limit : nullptr, nullptr);
+  (void)clock_.poll(fds, deadline);
 }
 
 std::optional<base::Instant> Daemon::next_deadline() const {
@@ -322,7 +320,12 @@ void Daemon::take_mail(Mail& mail) {
   }
   if (mail.reloaded) reloaded(*mail.reloaded);
   for (auto& [id, reply] : mail.replies)
-    if (server_ && pending_.erase(id) != 0) server_->reply(id, reply);
+    if (pending_.erase(id) != 0) this->reply(id, reply);
+  for (auto& [request, answer] : mail.asked) {
+    request.id = asked_by_us | ++asked_;
+    askers_.emplace(request.id, std::move(answer));
+    this->answer(request);
+  }
   if (mail.body_returned) step(Event::BodyReturned);
   if (mail.finished) finished_ = true;
 }
@@ -359,8 +362,7 @@ void Daemon::take_due(base::Instant now) {
             ++it;
             continue;
           }
-          server_->reply(it->first,
-                         Reply::error(fmt::format("timed out: no answer within {} ms", it->second.within.count())));
+          reply(it->first, Reply::error(fmt::format("timed out: no answer within {} ms", it->second.within.count())));
           it = pending_.erase(it);
         }
         break;
@@ -396,10 +398,10 @@ void Daemon::perform(Action action) {
       break;
     case Action::AnnounceStopping:
       announce([this] { return notify_.send("STOPPING=1\nSTATUS=stopping"); });
-      extend_stop(os::monotonic_now());
+      extend_stop(clock_.now());
       break;
     case Action::TellBodyToStop: tell_body_to_stop(); break;
-    case Action::ArmStopDeadline: arm(Timer::Stop, os::monotonic_now() + options_.stop_within); break;
+    case Action::ArmStopDeadline: arm(Timer::Stop, clock_.now() + options_.stop_within); break;
     case Action::FailStart:
       stop_reason_.store(StopReason::StartFailed, std::memory_order_release);
       start_failure_ = fmt::format("not ready within {} ms: {}", options_.start_within.count(), what_is_missing());
@@ -433,7 +435,7 @@ void Daemon::make_announcements() {
       // Services that start together fill the init's queue, and an init that is replaced does not read for a moment. It would
       // wait for a READY=1 that is lost, and end us.
       if (!std::exchange(init_failed_, true)) log_.warning("{}; trying again", sent.error().message());
-      return arm(Timer::Announce, os::monotonic_now() + announcement_interval);
+      return arm(Timer::Announce, clock_.now() + announcement_interval);
     }
     tell_init(sent);
     unannounced_.pop_front();
@@ -515,10 +517,9 @@ void Daemon::reloaded(const daemon::ReloadOutcome& outcome) {
               outcome.changed.empty() ? "nothing changed" : fmt::format("changed: {}", fmt::join(outcome.changed, ", ")));
   }
   for (const std::uint64_t id : std::exchange(reload_waiters_, {})) {
-    if (!server_) break;
-    server_->reply(id, outcome.refused.empty()
-                           ? Reply::text("OK")
-                           : Reply::error("reload refused: " + outcome.refused + "; the settings stay as they were"));
+    reply(id, outcome.refused.empty()
+                  ? Reply::text("OK")
+                  : Reply::error("reload refused: " + outcome.refused + "; the settings stay as they were"));
   }
   step(Event::ReloadFinished);
 }
@@ -582,21 +583,34 @@ void Daemon::look_at_resources() {
 
 // ── Requests ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+void Daemon::ask(Request request, std::function<void(Reply)> answer) {
+  tell([&](Mail& mail) { mail.asked.emplace_back(std::move(request), std::move(answer)); });
+}
+
+void Daemon::reply(std::uint64_t id, const Reply& reply) {
+  if (const auto asker = askers_.find(id); asker != askers_.end()) {
+    const auto answer = std::move(asker->second);
+    askers_.erase(asker);
+    return answer(reply);
+  }
+  if (server_) server_->reply(id, reply);
+}
+
 void Daemon::answer(Request& request) {
   for (const ControlCommand& command : options_.commands)
     if (command.name == request.verb && request.verb != "stop") return answer_by_program(command, request);
 
   if (request.verb == "status") {
-    server_->reply(request.id, daemon::status_reply(condition(told())));
+    reply(request.id, daemon::status_reply(condition(told())));
   } else if (request.verb == "stop") {
     if (upgrade_.state() == daemon::UpgradeState::Superseded)
-      return server_->reply(request.id, Reply::error("a successor is in charge, and was not stopped; ask again"));
-    server_->reply(request.id, {.ok = true, .message = "stopping", .json = fmt::format(R"({{"pid":{}}})", ::getpid())});
+      return reply(request.id, Reply::error("a successor is in charge, and was not stopped; ask again"));
+    reply(request.id, {.ok = true, .message = "stopping", .json = fmt::format(R"({{"pid":{}}})", ::getpid())});
     if (life_.state() < State::Stopping) stop_reason_.store(StopReason::Command, std::memory_order_release);
     step(Event::StopRequested);
   } else if (request.verb == "reload") {
     if (life_.state() >= State::Stopping) {
-      server_->reply(request.id, Reply::error("reload refused: stopping"));
+      reply(request.id, Reply::error("reload refused: stopping"));
       return;
     }
     next_reload_waiters_.push_back(request.id);
@@ -604,24 +618,24 @@ void Daemon::answer(Request& request) {
   } else if (request.verb == "upgrade") {
     answer_upgrade(request);
   } else if (request.verb == "health") {
-    server_->reply(request.id, answer_health());
+    reply(request.id, answer_health());
   } else if (request.verb == "log-level") {
-    server_->reply(request.id, answer_log_level(request.text));
+    reply(request.id, answer_log_level(request.text));
   } else if (request.verb == "metrics") {
     std::string text = daemon::metrics_text(condition(told()));
     text.pop_back();  // the answer ends with a newline of its own
-    server_->reply(request.id, Reply::text(std::move(text)));
+    reply(request.id, Reply::text(std::move(text)));
   } else {
-    server_->reply(request.id, Reply::unknown());
+    reply(request.id, Reply::unknown());
   }
 }
 
 void Daemon::answer_by_program(const ControlCommand& command, Request& request) {
   const std::uint64_t id = request.id;
-  const base::Instant deadline = os::monotonic_now() + command.within;
+  const base::Instant deadline = clock_.now() + command.within;
   pending_[id] = {command.within, deadline};
   callbacks_.post([this, &command, id, deadline, request = std::move(request)] {
-    if (os::monotonic_now() >= deadline) return;  // its requester has been told that it timed out
+    if (clock_.now() >= deadline) return;  // its requester has been told that it timed out
     Reply reply;
     try {
       reply = command.answer(request);
@@ -643,7 +657,7 @@ Daemon::Told Daemon::told() const {
 }
 
 void Daemon::publish() {
-  if (options_.components.empty()) return;
+  if (options_.components.empty() && !surroundings_.is_hosted()) return;
   Told now = told();
   std::lock_guard lock{published_mutex_};
   published_ = std::move(now);
@@ -667,7 +681,7 @@ daemon::Condition Daemon::condition(const Told& told) const {
                               .unhealthy = unhealthy(told.stuck),
                               .pid = ::getpid(),
                               .started_at = started_at_,
-                              .uptime = os::monotonic_now() - started_,
+                              .uptime = clock_.now() - started_,
                               .reloads = told.reloads,
                               .reloads_refused = told.reloads_refused,
                               .last_refusal = told.last_refusal,
@@ -794,7 +808,9 @@ void Daemon::force_end() {
   release_places(Others::MayRun);
   report_.failed(
       code, start_failure_.empty() ? late + " did not end in time" : start_failure_ + "; " + late + " was ended by force");
-  ::_exit(code);
+  if (!surroundings_.is_hosted()) ::_exit(code);
+  surroundings_.ended_by_force(code);
+  finished_ = true;
 }
 
 void Daemon::withdraw() noexcept {

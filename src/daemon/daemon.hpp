@@ -53,9 +53,16 @@ namespace perdure::detail {
 
 class Daemon {
  public:
+  /// What it stands in: a process and the machine's time, or a host (hosted.hpp).
+  struct Surroundings {
+    os::Clock& clock = os::machine_clock();
+    /// In a host: hears the code of a forced end, where a process would end at once. Control thread.
+    std::function<void(int code)> ended_by_force{};
+    [[nodiscard]] bool is_hosted() const noexcept { return static_cast<bool>(ended_by_force); }
+  };
   /// `members`: what the body consists of, where it is more than one thread.
   Daemon(const Options& options, daemon::CommandLine line, daemon::Places places, daemon::Signals signals,
-         daemon::Members* members);
+         daemon::Members* members, Surroundings surroundings);
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -80,6 +87,8 @@ class Daemon {
   Result<void> open_log();
   Result<void> open_control();
   Result<void> connect_init();
+  /// Instead of the environment's.
+  void connect_init(Notify notify) { notify_ = std::move(notify); }
   Result<void> prepare_stop_event();
   /// Runs the program's before_drop, and gives the files that were made here to the user to become.
   Result<void> open_what_needs_rights(const RightsDrop& rights);
@@ -111,12 +120,24 @@ class Daemon {
   void request_stop(StopReason reason) noexcept;
   /// Runs `task` on the callback thread; what it throws is logged. Once finish() has begun it may be dropped.
   void post_task(std::function<void()> task);
+  /// Every wait of the daemon's is measured by it.
+  [[nodiscard]] os::Clock& clock() const noexcept { return surroundings_.clock; }
+
+  // ── For a host ──
+  [[nodiscard]] Log& log() noexcept { return log_; }
+  /// Any thread: as if the signal had arrived. Requires: Signals::silent().
+  void arrive(int signal) noexcept { signals_.arrive(signal); }
+  /// Any thread. The control thread answers, or the callback thread where the program does; never, once the daemon has ended.
+  void ask(Request request, std::function<void(Reply)> answer);
+  [[nodiscard]] const DaemonView& view() const noexcept { return view_; }
+  /// -1: the options name none so.
+  [[nodiscard]] int find_listener(std::string_view name) const { return listeners_.find(name); }
 
  private:
   /// The body of run(), or the part of an App that runs on the main thread.
   class Body final : public RunningThread {
    public:
-    explicit Body(Daemon& daemon) noexcept : daemon_(daemon) {}
+    explicit Body(Daemon& daemon) noexcept : RunningThread(daemon.clock()), daemon_(daemon) {}
     /// Also between a signal's handler and the control thread: the kernel prefers the main thread for signals, whose wait the
     /// handler interrupts, so the body need not be woken by way of another thread.
     [[nodiscard]] bool stopping() const noexcept override {
@@ -166,6 +187,7 @@ class Daemon {
     StopReason stop = StopReason::None;
     std::optional<daemon::ReloadOutcome> reloaded{};
     std::vector<std::pair<std::uint64_t, Reply>> replies{};
+    std::vector<std::pair<Request, std::function<void(Reply)>>> asked{};
   };
   /// A command of the program's that is being answered.
   struct Pending {
@@ -198,10 +220,12 @@ class Daemon {
   void perform(daemon::Action action);
   void start_reload();
   void reloaded(const daemon::ReloadOutcome& outcome);
-  [[noreturn]] void force_end();
+  void force_end();
   void tell_body_to_stop() noexcept;
 
   void answer(Request& request);
+  /// To whoever asked, by the control socket or ask().
+  void reply(std::uint64_t id, const Reply& reply);
   void answer_by_program(const ControlCommand& command, Request& request);
   [[nodiscard]] Told told() const;
   /// Puts told() where components see it.
@@ -266,6 +290,8 @@ class Daemon {
   void arm(Timer timer, base::Instant at) { timers_.arm(static_cast<std::uint64_t>(timer), at); }
   void disarm(Timer timer) { timers_.disarm(static_cast<std::uint64_t>(timer)); }
 
+  const Surroundings surroundings_;
+  os::Clock& clock_{surroundings_.clock};
   const Options& options_;
   const daemon::CommandLine line_;
   const daemon::Places places_;
@@ -297,7 +323,7 @@ class Daemon {
   mutable std::mutex published_mutex_;
   Told published_;
 
-  daemon::CallbackThread callbacks_;
+  daemon::CallbackThread callbacks_{clock_};
   std::thread control_thread_;
 
   // The control thread's own.
@@ -313,6 +339,8 @@ class Daemon {
   daemon::Event cause_{};            ///< the event whose actions are being carried out
   loop::Timers timers_;
   std::optional<ControlServer> server_;
+  std::map<std::uint64_t, std::function<void(Reply)>> askers_;  ///< of ask(), by the id that their request has
+  std::uint64_t asked_ = 0;
   std::optional<loop::FileWatch> config_watch_;
   std::map<std::uint64_t, Pending> pending_;
   std::vector<std::uint64_t> reload_waiters_, next_reload_waiters_;

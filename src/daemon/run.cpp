@@ -263,7 +263,7 @@ int start(const Options& options, CommandLine line, Places places, Signals signa
   if (predecessor && is_away && os::sys::chdir(options.working_directory.c_str()) != 0)
     return complain(name, exit_system, Error::from_errno(errno, "enter", options.working_directory).message());
 
-  Daemon daemon{options, std::move(line), std::move(places), std::move(signals), members};
+  Daemon daemon{options, std::move(line), std::move(places), std::move(signals), members, {}};
   daemon.remember(std::move(origin.invocation), is_away);
   if (predecessor) daemon.succeed(*std::move(predecessor));
   daemon.hold(*std::move(lock));

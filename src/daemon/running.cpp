@@ -18,17 +18,18 @@ namespace {
 /// Tells the heartbeat that the body waits on purpose, for as long as it lives.
 class Waiting {
  public:
-  explicit Waiting(Heartbeat* heartbeat) noexcept : heartbeat_(heartbeat) {
+  Waiting(Heartbeat* heartbeat, const os::Clock& clock) noexcept : heartbeat_(heartbeat), clock_(clock) {
     if (heartbeat_ != nullptr) heartbeat_->enter_wait();
   }
   ~Waiting() {
-    if (heartbeat_ != nullptr) heartbeat_->leave_wait(os::monotonic_now());
+    if (heartbeat_ != nullptr) heartbeat_->leave_wait(clock_.now());
   }
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;
 
  private:
   Heartbeat* heartbeat_;
+  const os::Clock& clock_;
 };
 
 // No limit, and a limit further away than the clock can count, are the same.
@@ -45,7 +46,7 @@ Result<void> RunningThread::prepare() {
 void RunningThread::enter() noexcept {
   said_ready_ = false;
   thread_.store(::gettid(), std::memory_order_release);
-  if (heartbeat_) heartbeat_->leave_wait(os::monotonic_now());
+  if (heartbeat_) heartbeat_->leave_wait(clock_.now());
 }
 
 void RunningThread::leave() noexcept {
@@ -61,23 +62,18 @@ std::optional<std::stop_source> RunningThread::tell_to_stop() noexcept {
   return stop_source_;
 }
 
-base::Instant RunningThread::now() const noexcept { return os::monotonic_now(); }
-
 int RunningThread::wait_fds(std::span<pollfd> fds, std::chrono::nanoseconds duration) {
   ready();
   if (stopping()) return -1;
   const bool limited = duration >= std::chrono::nanoseconds{0};
-  const base::Instant end = os::monotonic_now() + std::min(limited ? duration : longest_wait, longest_wait);
+  const base::Instant end = clock_.now() + std::min(limited ? duration : longest_wait, longest_wait);
 
   poll_set_.assign(1, pollfd{stop_fd(), POLLIN, 0});
   poll_set_.insert(poll_set_.end(), fds.begin(), fds.end());
 
-  const Waiting waiting{heartbeat()};
+  const Waiting waiting{heartbeat(), clock_};
   for (;;) {
-    const auto left = std::max(end - os::monotonic_now(), std::chrono::nanoseconds{0});
-    const timespec limit{static_cast<time_t>(std::chrono::duration_cast<std::chrono::seconds>(left).count()),
-                         static_cast<long>((left % std::chrono::seconds{1}).count())};
-    const int count = os::sys::ppoll(poll_set_.data(), poll_set_.size(), &limit, nullptr);
+    const int count = clock_.poll(poll_set_, end);
     if (stopping() || (count > 0 && poll_set_.front().revents != 0)) return -1;
     if (count > 0) {
       std::copy(poll_set_.begin() + 1, poll_set_.end(), fds.begin());
@@ -102,7 +98,7 @@ std::stop_token RunningThread::stop_token() {
 }
 
 void RunningThread::beat() noexcept {
-  if (heartbeat_) heartbeat_->beat(os::monotonic_now());
+  if (heartbeat_) heartbeat_->beat(clock_.now());
 }
 
 void RunningThread::ready() {

@@ -1,4 +1,4 @@
-// Running: one running body as its Context sees it; and RunningThread, the one that really waits.
+// Running: one running body as its Context sees it; and RunningThread, the one that waits on a thread of its own.
 //
 // The body of run() and each worker of an App is one: it has a stop event, a heartbeat and a readiness of its own. Whoever
 // owns it decides what its readiness means and when it is told to stop.
@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "base/time.hpp"
+#include "os/clock.hpp"
 #include "perdure/heartbeat.hpp"
 #include "perdure/listen_fds.hpp"
 #include "perdure/log.hpp"
@@ -61,9 +62,11 @@ class Running {
   [[nodiscard]] virtual const std::string& pid_file() const noexcept = 0;
 };
 
-/// One that runs on a thread of this process and waits in the kernel.
+/// One that runs on a thread of this process.
 class RunningThread : public Running {
  public:
+  /// Its waits and its heartbeat are measured by `clock`, which must outlive it.
+  explicit RunningThread(os::Clock& clock) noexcept : clock_(clock) {}
   /// Makes the stop event. Before anything else.
   Result<void> prepare();
   /// From enter() on it counts as late when it neither waits nor beats for `deadline`. Before the first enter().
@@ -82,7 +85,7 @@ class RunningThread : public Running {
   /// program's code: a stop token calls whatever was registered with it.
   std::optional<std::stop_source> tell_to_stop() noexcept;
 
-  [[nodiscard]] base::Instant now() const noexcept override;
+  [[nodiscard]] base::Instant now() const noexcept override { return clock_.now(); }
   int wait_fds(std::span<pollfd> fds, std::chrono::nanoseconds duration) override;
   [[nodiscard]] int stop_fd() const noexcept override { return stop_event_.get(); }
   [[nodiscard]] bool stopping() const noexcept override { return stopping_.load(std::memory_order_acquire); }
@@ -95,6 +98,7 @@ class RunningThread : public Running {
   virtual void became_ready() = 0;
 
  private:
+  os::Clock& clock_;
   UniqueFd stop_event_;
   std::optional<Heartbeat> heartbeat_;
   std::atomic<bool> stopping_{false};

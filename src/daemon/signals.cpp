@@ -68,10 +68,16 @@ Result<Signals> Signals::install() {
   return signals;
 }
 
+Result<Signals> Signals::silent() {
+  UniqueFd event{os::sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  if (!event) return Error::from_errno(errno, "make a wake-up descriptor");
+  return Signals{std::move(event), std::make_unique<Told>()};
+}
+
 Signals::Signals(Signals&& other) noexcept = default;
 
 Signals::~Signals() {
-  if (!event_) return;
+  if (!event_ || told_) return;
   for (std::size_t i = 0; i < handled.size(); ++i) (void)os::sys::sigaction(handled[i], &previous[i], nullptr);
   (void)os::sys::sigaction(SIGPIPE, &previous_pipe, nullptr);
   event_fd.store(-1);
@@ -101,11 +107,31 @@ Arrived Signals::take() noexcept {
   std::uint64_t count = 0;
   (void)os::sys::read(event_.get(), &count, sizeof count);
   // The descriptor is emptied first: whatever arrives from here on makes it readable again.
+  if (told_) {
+    const std::lock_guard lock{told_->mutex};
+    return std::exchange(told_->arrived, {});
+  }
   return {.terms = terms.exchange(0),
           .ints = ints.exchange(0),
           .hup = hup.exchange(false),
           .usr1 = usr1.exchange(false),
           .usr2 = usr2.exchange(false)};
+}
+
+void Signals::arrive(int number) noexcept {
+  {
+    const std::lock_guard lock{told_->mutex};
+    Arrived& arrived = told_->arrived;
+    switch (number) {
+      case SIGTERM: ++arrived.terms; break;
+      case SIGINT: ++arrived.ints; break;
+      case SIGHUP: arrived.hup = true; break;
+      case SIGUSR1: arrived.usr1 = true; break;
+      case SIGUSR2: arrived.usr2 = true; break;
+      default: break;
+    }
+  }
+  wake();
 }
 
 }  // namespace perdure::daemon

@@ -9,6 +9,8 @@
 
 #include <csignal>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 
 #include "perdure/result.hpp"
 #include "perdure/unique_fd.hpp"
@@ -29,9 +31,11 @@ class Signals {
  public:
   /// Installs the handlers. On failure (no descriptor left): nothing is changed.
   static Result<Signals> install();
+  /// Hears of no signal of the process's, only of arrive(): for a daemon that shares its process with others (hosted.hpp).
+  static Result<Signals> silent();
   Signals(Signals&&) noexcept;
   Signals& operator=(Signals&&) = delete;
-  /// Puts the previous dispositions back.
+  /// Puts the previous dispositions back, where it changed them.
   ~Signals();
 
   /// The default dispositions, for a process that is a client of itself; catch_signals() undoes it.
@@ -44,10 +48,18 @@ class Signals {
   [[nodiscard]] static int stop_signal() noexcept;
   /// Empties fd() and gives what arrived.
   Arrived take() noexcept;
+  /// As if `number` had arrived. Requires: silent(). Any thread.
+  void arrive(int number) noexcept;
 
  private:
-  explicit Signals(UniqueFd event) noexcept : event_(std::move(event)) {}
+  struct Told {
+    std::mutex mutex{};
+    Arrived arrived{};
+  };
+  explicit Signals(UniqueFd event, std::unique_ptr<Told> told = nullptr) noexcept
+      : event_(std::move(event)), told_(std::move(told)) {}
   UniqueFd event_;
+  std::unique_ptr<Told> told_;  ///< of silent() alone
 };
 
 }  // namespace perdure::daemon

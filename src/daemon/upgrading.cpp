@@ -71,6 +71,7 @@ Result<void> Daemon::keep_sockets_of_init() {
 }
 
 void Daemon::answer_upgrade(const Request& request) {
+  if (surroundings_.is_hosted()) return reply(request.id, Reply::error("upgrade refused: a host has no process to replace"));
   const std::string refusal =
       daemon::upgrade_refusal({.state = life_.state(),
                                .upgrade = upgrade_.state(),
@@ -80,7 +81,7 @@ void Daemon::answer_upgrade(const Request& request) {
                                .has_new_root = !options_.rights.chroot.empty(),
                                .keeps_capabilities = rights::loses_capabilities_at_exec(options_.rights),
                                .keeps_descriptors = !options_.keep_fds.empty()});
-  if (!refusal.empty()) return server_->reply(request.id, Reply::error("upgrade refused: " + refusal));
+  if (!refusal.empty()) return reply(request.id, Reply::error("upgrade refused: " + refusal));
   upgrade_waiter_ = request.id;
   upgrade_fault_.clear();
   reloaded_meanwhile_ = false;
@@ -102,12 +103,12 @@ void Daemon::perform(UpgradeAction action) {
   switch (action) {
     case UpgradeAction::ArmStartDeadline:
       if (options_.start_within.count() > 0)
-        arm(Timer::Upgrade, os::monotonic_now() + options_.start_within + options_.stop_within + successor_margin);
+        arm(Timer::Upgrade, clock_.now() + options_.start_within + options_.stop_within + successor_margin);
       break;
-    case UpgradeAction::ArmHandOverDeadline: arm(Timer::Upgrade, os::monotonic_now() + hand_over_within); break;
+    case UpgradeAction::ArmHandOverDeadline: arm(Timer::Upgrade, clock_.now() + hand_over_within); break;
     case UpgradeAction::ArmEndDeadline:
       // In a stop of ours it has to be gone before our own budget is.
-      arm(Timer::Upgrade, os::monotonic_now() + options_.stop_within / (life_.state() >= State::Stopping ? 2 : 1));
+      arm(Timer::Upgrade, clock_.now() + options_.stop_within / (life_.state() >= State::Stopping ? 2 : 1));
       break;
     case UpgradeAction::DisarmDeadline: disarm(Timer::Upgrade); break;
     case UpgradeAction::StartSuccessor: start_successor(); break;
@@ -273,7 +274,7 @@ void Daemon::attend_predecessor() {
     log_.info("took over from pid {}", former);
     speaks_to_init_ = true;
     make_announcements();
-    if (notify_.watchdog()) arm(Timer::Watchdog, os::monotonic_now());
+    if (notify_.watchdog()) arm(Timer::Watchdog, clock_.now());
     return;
   }
 }

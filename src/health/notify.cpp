@@ -135,13 +135,19 @@ Result<Notify> Notify::from_environment() {
   const auto address = take_variable("NOTIFY_SOCKET");
   const auto timeout = take_variable("WATCHDOG_USEC");
   const auto pid = take_variable("WATCHDOG_PID");
-  Notify notify;
-  if (!address || address->empty()) return notify;
+  if (!address || address->empty()) return Notify{};
   PERDURE_CHECK(check_address(*address));
-  PERDURE_TRY(notify.watchdog_, watchdog_of(timeout, pid));
+  PERDURE_TRY(const auto watchdog, watchdog_of(timeout, pid));
+  return to(*address, watchdog);
+}
+
+Result<Notify> Notify::to(const std::string& address, std::optional<microseconds> watchdog) {
+  PERDURE_CHECK(check_address(address));
+  Notify notify;
+  notify.watchdog_ = watchdog;
   notify.socket_ = UniqueFd{os::sys::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-  if (!notify.socket_) return Error::from_errno(errno, "make a socket for", "NOTIFY_SOCKET=" + *address);
-  notify.address_ = *address;
+  if (!notify.socket_) return Error::from_errno(errno, "make a socket for", "NOTIFY_SOCKET=" + address);
+  notify.address_ = address;
   return notify;
 }
 

@@ -150,6 +150,18 @@ TEST_F(NotifyTest, EachCallIsOneDatagramToAPath) {
   EXPECT_EQ(init.receive(), "(nothing)");
 }
 
+TEST_F(NotifyTest, AnAddressOfOnesOwnLeavesTheEnvironmentAlone) {
+  FakeInit init{path_};
+  ::setenv("NOTIFY_SOCKET", "/nowhere", 1);
+  const auto notify = Notify::to(path_, 3s);
+  ASSERT_TRUE(notify) << notify.error().message();
+  EXPECT_EQ(notify->watchdog(), 3s);
+  EXPECT_TRUE(notify->ready());
+  EXPECT_EQ(init.receive(), "READY=1");
+  EXPECT_STREQ(::getenv("NOTIFY_SOCKET"), "/nowhere");
+  EXPECT_FALSE(Notify::to("relative/socket"));
+}
+
 TEST_F(NotifyTest, AnAbstractNameHasItsExactLength) {
   const std::string name = "@perdure-notify-test-" + std::to_string(::getpid());
   FakeInit init{name};

@@ -1,0 +1,49 @@
+#include "watering.hpp"
+
+#include <utility>
+
+using namespace std::chrono_literals;
+
+namespace watering {
+namespace {
+
+/// Open as long as it lives.
+class OpenValve {
+ public:
+  explicit OpenValve(const Garden& garden) : garden_(garden) { garden_.valve(true); }
+  ~OpenValve() { garden_.valve(false); }
+  OpenValve(const OpenValve&) = delete;
+  OpenValve& operator=(const OpenValve&) = delete;
+
+ private:
+  const Garden& garden_;
+};
+
+}  // namespace
+
+void describe(perdure::Fields& f, Settings& s) {
+  f("every", s.every).range(1ms, 24h).flag("--every");
+  f("open", s.open).range(1ms, 1h).flag("--open");
+  f("dry", s.dry).range(0, 100);
+  f("moisture", s.moisture).flag("--moisture").restart_only();
+  f("valve", s.valve).flag("--valve").restart_only();
+}
+
+// [app]
+void put_together(perdure::App& app, Garden garden) {
+  const auto settings = app.config<Settings>();
+  app.worker("water",
+             [=, garden = std::move(garden)](perdure::Context& ctx) {
+               do {
+                 const double moisture = garden.moisture();
+                 if (moisture >= settings->dry) continue;
+                 ctx.log().info("{} %: watering", moisture);
+                 const OpenValve valve{garden};
+                 ctx.wait(settings->open);
+               } while (ctx.wait(settings->every));
+             },
+             {.delay = 1s, .delay_max = 10min, .give_up_after = 0});  // the sensor may be gone for a night
+}
+// [/app]
+
+}  // namespace watering
