@@ -109,7 +109,8 @@ struct Row {
 struct Arguments {
   bool table = false;  ///< lines for bench/run instead of text for people
   bool long_run = false;
-  int rounds = 0;  ///< 0: as many as the benchmark wants
+  int rounds = 0;   ///< 0: as many as the benchmark wants
+  int minutes = 0;  ///< over which a soak spreads its rounds; 0: none, it goes as fast as it can
 
   [[nodiscard]] int rounds_or(int usual) const noexcept { return rounds > 0 ? rounds : usual; }
 
@@ -117,21 +118,28 @@ struct Arguments {
     Arguments arguments;
     for (int i = 1; i < argc; ++i) {
       const std::string_view word{argv[i]};
-      constexpr std::string_view rounds_is = "--rounds=";
+      constexpr std::string_view rounds_is = "--rounds=", minutes_is = "--minutes=";
       if (word == "--table") {
         arguments.table = true;
       } else if (word == "--long") {
         arguments.long_run = true;
       } else if (word.substr(0, rounds_is.size()) == rounds_is) {
-        const std::string_view digits = word.substr(rounds_is.size());
-        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), arguments.rounds);
-        if (error != std::errc{} || end != digits.data() + digits.size() || arguments.rounds < 2)
+        if (!is_number(word.substr(rounds_is.size()), arguments.rounds) || arguments.rounds < 2)
           throw std::invalid_argument(fmt::format("{} is not --rounds=N with N of 2 or more", word));
+      } else if (word.substr(0, minutes_is.size()) == minutes_is) {
+        if (!is_number(word.substr(minutes_is.size()), arguments.minutes) || arguments.minutes < 1)
+          throw std::invalid_argument(fmt::format("{} is not --minutes=N with N of 1 or more", word));
       } else {
-        throw std::invalid_argument(fmt::format("unknown word {}; known are --long, --rounds=N and --table", word));
+        throw std::invalid_argument(fmt::format("unknown word {}; known are --long, --rounds=N, --minutes=N and --table", word));
       }
     }
     return arguments;
+  }
+
+ private:
+  static bool is_number(std::string_view digits, int& number) {
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    return error == std::errc{} && end == digits.data() + digits.size();
   }
 };
 

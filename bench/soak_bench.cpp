@@ -2,11 +2,16 @@
 //
 // Resident memory is counted page by page and looked at along the way; the slope is that of the line through the last nine
 // tenths, because the first rounds bring caches and arenas to their size. The compat daemon gets 10,000 signals through its
-// supervising parent.
+// supervising parent. With --minutes=N they are spread over that time.
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
+#include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "measure.hpp"
@@ -87,10 +92,18 @@ void write_settings(const bench::Directory& directory, const std::string& text) 
   std::filesystem::rename(path + ".new", path);
 }
 
+/// The first hook makes the thread that hooks run on.
+constexpr std::size_t hook_threads = 1;
+
+std::size_t threads_of(pid_t pid) {
+  const std::filesystem::directory_iterator threads{fmt::format("/proc/{}/task", pid)};
+  return static_cast<std::size_t>(std::distance(begin(threads), end(threads)));
+}
+
 /// What a process has had along the way.
 class Growth {
  public:
-  explicit Growth(pid_t pid) : pid_(pid), descriptors_(bench::descriptors_of(pid).size()) {}
+  explicit Growth(pid_t pid) : pid_(pid), descriptors_(bench::descriptors_of(pid).size()), threads_(threads_of(pid)) {}
   void look() { rss_.push_back(static_cast<double>(bench::rss_kib(pid_))); }
   /// KiB from one look to the next, by least squares over the last nine tenths.
   [[nodiscard]] double slope() const {
@@ -111,9 +124,11 @@ class Growth {
     // Half a page in a thousand events is below what a page-wise count can tell from nothing.
     constexpr double noise_kib = 2.0;
     report.row({.what = what,
-                .must_reach = "slope 0, same descriptors",
-                .measured = fmt::format("{:+.2f} KiB per 1000, {} -> {} descriptors", per_thousand, descriptors_, now),
-                .verdict = bench::verdict(per_thousand < noise_kib && now == descriptors_)});
+                .must_reach = "slope 0, same descriptors, no more threads",
+                .measured = fmt::format("{:+.2f} KiB per 1000, {} -> {} descriptors, {} -> {} threads", per_thousand,
+                                        descriptors_, now, threads_, threads_of(pid_)),
+                .verdict = bench::verdict(per_thousand < noise_kib && now == descriptors_ &&
+                                          threads_of(pid_) <= threads_ + hook_threads)});
     report.note(fmt::format("{}: resident {} KiB at first, {} KiB after a tenth, {} KiB at the end", what, rss_.front(),
                             rss_[rss_.size() / 10], rss_.back()));
   }
@@ -121,66 +136,100 @@ class Growth {
  private:
   pid_t pid_;
   std::size_t descriptors_;
+  std::size_t threads_;
   std::vector<double> rss_;
 };
 
 constexpr int signals_per_round = 10;  // and one reload
 constexpr int rounds_per_look = 10;
 
-void soak_run(int rounds, bench::Report& report) {
-  const bench::Directory directory{bench::memory_base()};
-  write_settings(directory, "limit = 1\n");
-  const bench::Line line;
-  const bench::Target daemon = bench::fork_running([&] { return run_daemon(line, directory); });
-  expect(line, Said::Ready);
-  bench::until_asleep(daemon.pid());
-  Growth growth{daemon.pid()};
-  for (int round = 0; round < rounds; ++round) {
-    for (int i = 0; i < signals_per_round; ++i) {
-      daemon.signal(SIGUSR2);
-      expect(line, Said::Signal);
-    }
-    const bool good = round % 2 == 0;
-    write_settings(directory,
-                   good ? fmt::format("limit = {}\ngreeting = hello {}\n", round, round % 100) : "limit = many\n");
-    daemon.signal(SIGHUP);
-    expect(line, good ? Said::Reloaded : Said::Refused);
-    if (round % rounds_per_look == 0) growth.look();
+/// A daemon of run().
+class SoakRun {
+ public:
+  SoakRun() {
+    write_settings(directory_, "limit = 1\n");
+    daemon_.emplace(bench::fork_running([this] { return run_daemon(line_, directory_); }));
+    expect(line_, Said::Ready);
+    bench::until_asleep(daemon_->pid());
+    growth_.emplace(daemon_->pid());
   }
-  bench::until_asleep(daemon.pid());
-  growth.report_to(report, fmt::format("{} signals, {} reloads: perdure::run", rounds * signals_per_round, rounds),
-                   rounds_per_look * (signals_per_round + 1) / 1000.0);
-  daemon.stop();
-}
+  void round(int number) {
+    for (int i = 0; i < signals_per_round; ++i) {
+      daemon_->signal(SIGUSR2);
+      expect(line_, Said::Signal);
+    }
+    const bool good = number % 2 == 0;
+    write_settings(directory_,
+                   good ? fmt::format("limit = {}\ngreeting = hello {}\n", number, number % 100) : "limit = many\n");
+    daemon_->signal(SIGHUP);
+    expect(line_, good ? Said::Reloaded : Said::Refused);
+    if (number % rounds_per_look == 0) growth_->look();
+  }
+  void finish(int rounds, const std::string& pace, bench::Report& report) {
+    bench::until_asleep(daemon_->pid());
+    growth_->report_to(report, fmt::format("{} signals, {} reloads{}: perdure::run", rounds * signals_per_round, rounds, pace),
+                       rounds_per_look * (signals_per_round + 1) / 1000.0);
+    daemon_->stop();
+  }
 
-void soak_compat(int rounds, bench::Report& report) {
-  const bench::Line line;
-  const bench::Target first = bench::fork_running([&] { return run_compat(line); });
-  expect(line, Said::Ready);
-  (void)first.wait();
-  const std::vector<pid_t> parents = bench::children_of(::getpid());
-  const std::vector<pid_t> workers = parents.size() == 1 ? bench::children_of(parents[0]) : std::vector<pid_t>{};
-  if (workers.size() != 1) throw std::runtime_error("the compat daemon is not one parent and one worker");
-  const bench::Target parent{parents[0]};
-  bench::until_asleep(parents[0]);
-  Growth parents_growth{parents[0]}, workers_growth{workers[0]};
-  for (int round = 0; round < rounds; ++round) {
-    for (int i = 0; i < signals_per_round; ++i) {
-      parent.signal(SIGHUP);
-      expect(line, Said::Signal);
-    }
-    if (round % rounds_per_look == 0) parents_growth.look(), workers_growth.look();
+ private:
+  bench::Directory directory_{bench::memory_base()};
+  bench::Line line_;
+  std::optional<bench::Target> daemon_;
+  std::optional<Growth> growth_;
+};
+
+/// A daemon of the compat header: the parent that supervises, and its worker.
+class SoakCompat {
+ public:
+  SoakCompat() {
+    const std::vector<pid_t> before = bench::children_of(::getpid());
+    const bench::Target first = bench::fork_running([this] { return run_compat(line_); });
+    expect(line_, Said::Ready);
+    (void)first.wait();
+    std::vector<pid_t> parents;
+    for (const pid_t pid : bench::children_of(::getpid()))
+      if (std::count(before.begin(), before.end(), pid) == 0) parents.push_back(pid);
+    const std::vector<pid_t> workers = parents.size() == 1 ? bench::children_of(parents[0]) : std::vector<pid_t>{};
+    if (workers.size() != 1) throw std::runtime_error("the compat daemon is not one parent and one worker");
+    parent_.emplace(parents[0]);
+    bench::until_asleep(parents[0]);
+    parents_growth_.emplace(parents[0]);
+    workers_growth_.emplace(workers[0]);
   }
-  const double thousands_per_look = rounds_per_look * signals_per_round / 1000.0;
-  parents_growth.report_to(report, fmt::format("{} signals: compat parent", rounds * signals_per_round), thousands_per_look);
-  workers_growth.report_to(report, fmt::format("{} signals: compat worker", rounds * signals_per_round), thousands_per_look);
-  parent.stop();
-}
+  void round(int number) {
+    for (int i = 0; i < signals_per_round; ++i) {
+      parent_->signal(SIGHUP);
+      expect(line_, Said::Signal);
+    }
+    if (number % rounds_per_look == 0) parents_growth_->look(), workers_growth_->look();
+  }
+  void finish(int rounds, const std::string& pace, bench::Report& report) {
+    const double thousands_per_look = rounds_per_look * signals_per_round / 1000.0;
+    const auto what = [&](const char* who) { return fmt::format("{} signals{}: {}", rounds * signals_per_round, pace, who); };
+    parents_growth_->report_to(report, what("compat parent"), thousands_per_look);
+    workers_growth_->report_to(report, what("compat worker"), thousands_per_look);
+    parent_->stop();
+  }
+
+ private:
+  bench::Line line_;
+  std::optional<bench::Target> parent_;
+  std::optional<Growth> parents_growth_, workers_growth_;
+};
 
 void measure(const bench::Arguments& arguments, bench::Report& report) {
   const int rounds = std::max(arguments.rounds_or(arguments.long_run ? 10'000 : 1'000), 100);
-  soak_run(rounds, report);
-  soak_compat(rounds, report);
+  const std::string pace = arguments.minutes > 0 ? fmt::format(" in {} minutes", arguments.minutes) : "";
+  SoakRun run;
+  SoakCompat compat;
+  for (int round = 0; round < rounds; ++round) {
+    run.round(round);
+    compat.round(round);
+    std::this_thread::sleep_for(std::chrono::minutes{arguments.minutes} / rounds);
+  }
+  run.finish(rounds, pace, report);
+  compat.finish(rounds, pace, report);
 }
 
 }  // namespace

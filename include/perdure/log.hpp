@@ -63,6 +63,28 @@ enum class LogTarget : std::uint8_t {
 /// When a file is old, whatever its size. By the local calendar, so that a day may have 23 or 25 hours.
 enum class RotateEvery : std::uint8_t { Never, Hour, Day };
 
+/// Under which subject syslog and journald file the lines. The numbers are syslog(3)'s, not shifted; 0, the kernel, is not ours.
+enum class SyslogFacility : std::uint8_t {
+  User = 1,
+  Mail = 2,
+  Daemon = 3,
+  Auth = 4,
+  Lpr = 6,
+  News = 7,
+  Uucp = 8,
+  Cron = 9,
+  AuthPriv = 10,
+  Ftp = 11,
+  Local0 = 16,
+  Local1,
+  Local2,
+  Local3,
+  Local4,
+  Local5,
+  Local6,
+  Local7,
+};
+
 struct LogOptions {
   LogTarget target = LogTarget::Auto;
   Level level = Level::Info;
@@ -76,6 +98,8 @@ struct LogOptions {
   RotateEvery rotate_every = RotateEvery::Never;
   /// Also sends every line to syslog, beside the target.
   bool also_syslog = false;
+  /// Of LogTarget::Syslog and Journal, and of also_syslog. An init files what it reads from stderr as it likes.
+  SyslogFacility syslog_facility = SyslogFacility::Daemon;
 };
 
 /// A named value beside a message.

@@ -42,7 +42,7 @@
 #include "perdure/log.hpp"
 #include "perdure/request.hpp"
 #include "perdure/resources.hpp"
-#include "perdure/rights.hpp"
+#include "perdure/rights_options.hpp"
 
 namespace perdure {
 

@@ -750,6 +750,8 @@ int Daemon::finish(int body_code, const std::string& exception) {
       log_.error("a stop hook threw something that is not a std::exception");
     }
   }
+  // The last word of one that failed: whoever reads the log sees that nothing runs any more, and as what it ended.
+  if (!exception.empty()) log_.error("stopped after the exception, with exit code {}", code);
   callbacks_.finish();
   stop_components();  // not before: they tell of a stop that takes its time
   tell([](Mail& mail) { mail.finished = true; });

@@ -42,7 +42,7 @@ std::string cut(std::string_view text, std::size_t bytes_max, std::string (*show
 
 }  // namespace
 
-void append_record(std::string& out, std::string_view identifier, const LogLine& line) {
+void append_record(std::string& out, std::string_view identifier, SyslogFacility facility, const LogLine& line) {
   std::string message{line.text};
   if (!line.message.empty()) {
     message = cut(line.message, journal_message_bytes_max, escaped_line_by_line);
@@ -50,7 +50,7 @@ void append_record(std::string& out, std::string_view identifier, const LogLine&
   }
   append_field(out, "MESSAGE", message);
   append_field(out, "PRIORITY", fmt::to_string(syslog_priority(line.level)));
-  append_field(out, "SYSLOG_FACILITY", fmt::to_string(syslog_facility));
+  append_field(out, "SYSLOG_FACILITY", fmt::to_string(static_cast<int>(facility)));
   append_field(out, "SYSLOG_IDENTIFIER", base::escape(identifier));
   const auto as_it_is = [](std::string_view value) { return std::string{value}; };
   for (const LogField& field : line.fields.first(std::min(line.fields.size(), fields_max))) {

@@ -32,14 +32,15 @@ Result<UniqueFd> sealed_file(std::string_view bytes) {
 
 class JournalSink final : public detail::Sink {
  public:
-  JournalSink(std::string path, std::string name) : peer_(std::move(path)), name_(std::move(name)) {}
+  JournalSink(std::string path, std::string name, SyslogFacility facility)
+      : peer_(std::move(path)), name_(std::move(name)), facility_(facility) {}
 
   Result<void> connect() { return peer_.connect(); }
 
   Result<void> write(const LogLine& line) noexcept override {
     return without_throwing([&]() -> Result<void> {
       buffer_.clear();
-      append_record(buffer_, name_, line);
+      append_record(buffer_, name_, facility_, line);
       auto sent = peer_.send(buffer_);
       // EMSGSIZE: larger than the socket's buffer. ENOBUFS: larger than the kernel can find room for in one piece.
       if (sent || (sent.error().code() != EMSGSIZE && sent.error().code() != ENOBUFS)) return sent;
@@ -69,13 +70,14 @@ class JournalSink final : public detail::Sink {
 
   DatagramPeer peer_;
   std::string name_;
+  SyslogFacility facility_;
   std::string buffer_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<detail::Sink>> make_journal_sink(std::string path, std::string name) {
-  auto sink = std::make_unique<JournalSink>(std::move(path), std::move(name));
+Result<std::unique_ptr<detail::Sink>> make_journal_sink(std::string path, std::string name, SyslogFacility facility) {
+  auto sink = std::make_unique<JournalSink>(std::move(path), std::move(name), facility);
   PERDURE_CHECK(sink->connect());
   return std::unique_ptr<detail::Sink>{std::move(sink)};
 }

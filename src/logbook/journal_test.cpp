@@ -136,6 +136,13 @@ TEST(JournalLog, ALineIsARecordWithItsLevelAndTheDaemonsName) {
                                               Pair("SYSLOG_FACILITY", "3"), Pair("SYSLOG_IDENTIFIER", "thermod")));
 }
 
+TEST(JournalLog, TheFacilityIsTheOneThatWasAskedFor) {
+  Journalled it;
+  ASSERT_TRUE(it.log.open({.target = LogTarget::Journal, .syslog_facility = SyslogFacility::Local0}));
+  it.log.info("up");
+  EXPECT_THAT(it.journal->next(), ::testing::Contains(Pair("SYSLOG_FACILITY", "16")));
+}
+
 TEST(JournalLog, FieldsAreFieldsAndAlsoStandInTheMessage) {
   Journalled it;
   it.open();

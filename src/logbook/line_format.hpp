@@ -35,9 +35,6 @@ inline constexpr std::string_view redacted = "***";
 /// and escaped.
 void append_fields(std::string& out, std::span<const LogField> fields);
 
-/// LOG_DAEMON, as a journal record has it; in a syslog datagram it is shifted by three bits.
-inline constexpr int syslog_facility = 3;
-
 /// 7, 6, 4, 3, 2: syslog(3) without a facility.
 int syslog_priority(Level level) noexcept;
 /// journalctl's colours; empty for Info, which has none.

@@ -346,6 +346,16 @@ TEST_F(LogToSyslog, EachLevelHasItsPriorityOfTheDaemonFacility) {
   EXPECT_EQ(syslog.receive(), "(nothing)");
 }
 
+TEST_F(LogToSyslog, TheFacilityIsTheOneThatWasAskedFor) {
+  const FakeSyslog syslog{socket_};
+  ASSERT_TRUE(log_.open({.target = LogTarget::Syslog, .syslog_facility = SyslogFacility::Local7}));
+  log_.info("i");
+  EXPECT_EQ(syslog.receive(), datagram(23 * 8 + 6, "i"));
+  ASSERT_TRUE(log_.open({.target = LogTarget::None, .also_syslog = true, .syslog_facility = SyslogFacility::AuthPriv}));
+  log_.warning("w");
+  EXPECT_EQ(syslog.receive(), datagram(10 * 8 + 4, "w"));
+}
+
 TEST_F(LogToSyslog, ALongLineArrivesWhole) {
   const FakeSyslog syslog{socket_};
   ASSERT_TRUE(log_.open({.target = LogTarget::Syslog}));

@@ -31,11 +31,12 @@ enum class SyslogAbsence : std::uint8_t {
   IsWaitedFor,  ///< each line tries to connect again
 };
 
-/// RFC 3164 datagrams `<30>NAME[PID]: MESSAGE` of facility LOG_DAEMON to the socket at `path`.
-Result<std::unique_ptr<detail::Sink>> make_syslog_sink(std::string path, std::string name, SyslogAbsence absence);
+/// RFC 3164 datagrams `<30>NAME[PID]: MESSAGE` to the socket at `path`.
+Result<std::unique_ptr<detail::Sink>> make_syslog_sink(std::string path, std::string name, SyslogFacility facility,
+                                                       SyslogAbsence absence);
 
 /// Records in journald's native protocol to the socket at `path`. On failure: nobody listens there.
-Result<std::unique_ptr<detail::Sink>> make_journal_sink(std::string path, std::string name);
+Result<std::unique_ptr<detail::Sink>> make_journal_sink(std::string path, std::string name, SyslogFacility facility);
 
 Result<std::unique_ptr<detail::Sink>> make_file_sink(RotatingFileOptions options, LogFormat format, std::string name);
 

@@ -13,11 +13,10 @@
 namespace perdure::logbook {
 namespace {
 
-constexpr int facility_daemon = syslog_facility << 3;
-
 class SyslogSink final : public detail::Sink {
  public:
-  SyslogSink(std::string path, std::string name) : peer_(std::move(path)), name_(std::move(name)) {}
+  SyslogSink(std::string path, std::string name, SyslogFacility facility)
+      : peer_(std::move(path)), name_(std::move(name)), facility_(static_cast<int>(facility) << 3) {}
 
   Result<void> connect() { return peer_.connect(); }
 
@@ -36,19 +35,21 @@ class SyslogSink final : public detail::Sink {
   // The pid is asked for each time: a forked worker logs as itself.
   void compose(const LogLine& line) {
     buffer_.clear();
-    fmt::format_to(std::back_inserter(buffer_), "<{}>{}[{}]: {}", facility_daemon | syslog_priority(line.level), name_,
+    fmt::format_to(std::back_inserter(buffer_), "<{}>{}[{}]: {}", facility_ | syslog_priority(line.level), name_,
                    ::getpid(), line.text);
   }
 
   DatagramPeer peer_;
   std::string name_;
+  int facility_;  ///< as a datagram has it: shifted by the three bits of the priority
   std::string buffer_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<detail::Sink>> make_syslog_sink(std::string path, std::string name, SyslogAbsence absence) {
-  auto sink = std::make_unique<SyslogSink>(std::move(path), std::move(name));
+Result<std::unique_ptr<detail::Sink>> make_syslog_sink(std::string path, std::string name, SyslogFacility facility,
+                                                       SyslogAbsence absence) {
+  auto sink = std::make_unique<SyslogSink>(std::move(path), std::move(name), facility);
   auto connected = sink->connect();
   if (!connected && absence == SyslogAbsence::IsAnError) {
     return std::move(connected).error().with_advice("is a syslog daemon running?");

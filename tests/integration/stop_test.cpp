@@ -77,7 +77,10 @@ TEST_F(Daemon, ExitInTheBodyReleasesTheLockAndTheFiles) {
 TEST_F(Daemon, AnExceptionIsLoggedAndEndsWithSeventy) {
   Process daemon = foreground({"--do=throw-later"});
   EXPECT_EQ(daemon.wait(), perdure::ExitStatus::exited(70));
-  EXPECT_THAT(daemon.output(), HasSubstr("the body threw: later"));
+  const std::string output = daemon.output();
+  EXPECT_THAT(output, HasSubstr("the body threw: later"));
+  EXPECT_GT(output.find("stopped after the exception, with exit code 70"), output.find("the body threw: later")) << output;
+  EXPECT_THAT(output, HasSubstr("stopped after the exception"));
 }
 
 TEST_F(Daemon, AStopTokenIsSetAndItsCallbacksRun) {
