@@ -130,7 +130,8 @@ struct Arguments {
         if (!is_number(word.substr(minutes_is.size()), arguments.minutes) || arguments.minutes < 1)
           throw std::invalid_argument(fmt::format("{} is not --minutes=N with N of 1 or more", word));
       } else {
-        throw std::invalid_argument(fmt::format("unknown word {}; known are --long, --rounds=N, --minutes=N and --table", word));
+        throw std::invalid_argument(
+            fmt::format("unknown word {}; known are --long, --rounds=N, --minutes=N and --table", word));
       }
     }
     return arguments;

@@ -167,7 +167,8 @@ class SoakRun {
   }
   void finish(int rounds, const std::string& pace, bench::Report& report) {
     bench::until_asleep(daemon_->pid());
-    growth_->report_to(report, fmt::format("{} signals, {} reloads{}: perdure::run", rounds * signals_per_round, rounds, pace),
+    growth_->report_to(report,
+                       fmt::format("{} signals, {} reloads{}: perdure::run", rounds * signals_per_round, rounds, pace),
                        rounds_per_look * (signals_per_round + 1) / 1000.0);
     daemon_->stop();
   }
@@ -206,7 +207,9 @@ class SoakCompat {
   }
   void finish(int rounds, const std::string& pace, bench::Report& report) {
     const double thousands_per_look = rounds_per_look * signals_per_round / 1000.0;
-    const auto what = [&](const char* who) { return fmt::format("{} signals{}: {}", rounds * signals_per_round, pace, who); };
+    const auto what = [&](const char* who) {
+      return fmt::format("{} signals{}: {}", rounds * signals_per_round, pace, who);
+    };
     parents_growth_->report_to(report, what("compat parent"), thousands_per_look);
     workers_growth_->report_to(report, what("compat worker"), thousands_per_look);
     parent_->stop();
@@ -226,7 +229,7 @@ void measure(const bench::Arguments& arguments, bench::Report& report) {
   for (int round = 0; round < rounds; ++round) {
     run.round(round);
     compat.round(round);
-    std::this_thread::sleep_for(std::chrono::minutes{arguments.minutes} / rounds);
+    std::this_thread::sleep_for(std::chrono::nanoseconds{std::chrono::minutes{arguments.minutes}} / rounds);
   }
   run.finish(rounds, pace, report);
   compat.finish(rounds, pace, report);

@@ -1,8 +1,8 @@
-// Rights: what a daemon gives up, and shuts itself in with, as values. rights.hpp says in which order it is done and how it is proven.
+// Rights: what a daemon gives up, and shuts itself in with, as values. rights.hpp says in which order it is done, and proves it.
 //
 // A sandbox is a list of what no daemon of its kind does (docs/reference/rights.md has it as a table), not of what it may do: such
 // a list breaks with the next C library.
-// A header of its own because Options has a Rights, and <memory>, which RightsDrop needs, is a seventh of what run.hpp costs to compile.
+// A header of its own because Options has a Rights, and RightsDrop needs <memory>, which would be a seventh of what run.hpp costs.
 // Thread, fork and signal safety: plain values.
 //
 //     perdure::Options options{.name = "site", .rights = {.user = "www-data", .sandbox = perdure::Sandbox::NetworkServer}};

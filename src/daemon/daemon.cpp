@@ -253,6 +253,7 @@ void Daemon::control_loop() {
       log_.info("{} has changed", places_.config_file);
       step(Event::ReloadRequested);
     }
+    if (config_watch_) tell_of_watch();
     take_due(clock_.now());
     publish();
     if (!finished_ || upgrade_.has_successor()) wait(next_deadline());
@@ -505,6 +506,16 @@ void Daemon::watch_config() {
                         options_.name);
   }
   config_watch_.emplace(*std::move(watch));
+}
+
+/// Once for each way in which watching became incomplete.
+void Daemon::tell_of_watch() {
+  const auto& failure = config_watch_->failure();
+  const std::string why = failure ? failure->message() : std::string{};
+  if (why != watch_failure_ && !why.empty())
+    log_.warning("{}; changes of {} may not be noticed by themselves, \"{} reload\" takes them", why, places_.config_file,
+                 options_.name);
+  watch_failure_ = why;
 }
 
 void Daemon::reloaded(const daemon::ReloadOutcome& outcome) {

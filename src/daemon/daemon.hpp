@@ -250,6 +250,7 @@ class Daemon {
   [[nodiscard]] std::string what_is_missing() const;
   void look_at_heartbeats(base::Instant now);
   void watch_config();
+  void tell_of_watch();
   // upgrading.cpp, the predecessor's side …
   Result<void> keep_sockets_of_init();
   void answer_upgrade(const Request& request);
@@ -342,6 +343,7 @@ class Daemon {
   std::map<std::uint64_t, std::function<void(Reply)>> askers_;  ///< of ask(), by the id that their request has
   std::uint64_t asked_ = 0;
   std::optional<loop::FileWatch> config_watch_;
+  std::string watch_failure_;  ///< why not all of it is watched, as last said
   std::map<std::uint64_t, Pending> pending_;
   std::vector<std::uint64_t> reload_waiters_, next_reload_waiters_;
   bool next_reload_by_signal_ = false;

@@ -19,6 +19,7 @@
 
 #include "base/time.hpp"
 #include "daemon/notify_relay.hpp"
+#include "daemon/supervised.hpp"
 #include "os/system.hpp"
 #include "perdure/exit_code.hpp"
 #include "perdure/unique_fd.hpp"
@@ -145,8 +146,12 @@ class ParentSignals {
 
 using Body = std::function<int(const WorkerStart&)>;
 
+// A property of the process, as its parent is; written while it has one thread.
+bool is_worker = false;
+
 /// Leaves through exit(3), so that the worker's own atexit functions and static destructors run.
 [[noreturn]] void be_the_worker(const Body& body, const WorkerStart& start) {
+  is_worker = true;
   ParentSignals::reset_in_worker();
   int code = exit_failed;
   try {
@@ -369,5 +374,7 @@ Result<Supervised> supervise(const SuperviseOptions& options, const std::functio
   if (!worker) return Error{"cannot supervise an empty function; nothing was started"};
   return Supervision{options, worker}.run();
 }
+
+bool daemon::is_supervised_worker() noexcept { return is_worker; }
 
 }  // namespace perdure

@@ -2,24 +2,30 @@
 
 #include <optional>
 #include <set>
+#include <string_view>
 
 #include <fmt/format.h>
+
+#include "base/text.hpp"
 
 namespace perdure::daemon {
 namespace {
 
-/// A word of ExecStart=: '%' and '$' are the unit file's own, quotes keep blanks (systemd.service(5), COMMAND LINES).
-std::string exec_word(const std::string& word) {
+/// A word of a list: `doubled` are the unit file's own, quotes keep blanks (systemd.syntax(7), QUOTING).
+std::string word_of_list(std::string_view word, std::string_view doubled) {
   std::string escaped;
   bool needs_quotes = word.empty();
   for (const char c : word) {
-    if (c == '%' || c == '$') escaped += c;
+    if (doubled.find(c) != std::string_view::npos) escaped += c;
     if (c == '"' || c == '\\') escaped += '\\';
     if (c == ' ' || c == '\t' || c == '\'' || c == '"' || c == ';') needs_quotes = true;
     escaped += c;
   }
   return needs_quotes ? '"' + escaped + '"' : escaped;
 }
+
+/// Of ExecStart= (systemd.service(5), COMMAND LINES).
+std::string exec_word(std::string_view word) { return word_of_list(word, "%$"); }
 
 std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
@@ -74,8 +80,14 @@ std::string unit_file(const Options& options, const CommandLine& line, const Pla
       if (!options.rights.user.empty() && directory_of(path).rfind('/') > 0)
         writable.insert(directory_of(directory_of(path)));
     }
+  for (const ListenerOptions& listener : options.listeners) {
+    std::string_view path = listener.address;
+    base::remove_prefix(path, "unix:");
+    if (path.starts_with('/')) writable.insert(directory_of(std::string{path}));
+  }
+  writable.insert(options.rights.writable.begin(), options.rights.writable.end());
   std::string paths;
-  for (const std::string& path : writable) paths += (paths.empty() ? "-" : " -") + path;
+  for (const std::string& path : writable) paths += (paths.empty() ? "" : " ") + word_of_list("-" + path, "%");
   if (!paths.empty()) text += fmt::format("ReadWritePaths={}\n", paths);
 
   text +=

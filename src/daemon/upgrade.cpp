@@ -158,6 +158,7 @@ std::string upgrade_refusal(const UpgradeSurroundings& s) {
   if (s.state == State::Starting) return "not ready yet";
   if (s.state >= State::Stopping) return "stopping";
   if (s.is_process_1) return "process 1 cannot be replaced, for the container would end with it; restart the container";
+  if (s.is_supervised) return "supervise() would take the end of its worker for a failure; restart it";
   if (s.is_under_init && !s.init_listens)
     return "the init would take our end for the service's: run it with Type=notify, or restart it";
   if (s.has_new_root) return "the program cannot be executed from inside its chroot; restart it";

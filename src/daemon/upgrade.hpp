@@ -87,6 +87,7 @@ struct UpgradeSurroundings {
   bool init_listens = false;        ///< NOTIFY_SOCKET: it can be told who the main process is
   bool has_new_root = false;        ///< a chroot, in which the program's path is another one
   bool keeps_capabilities = false;  ///< that execve(2) takes away
+  bool is_supervised = false;       ///< the worker of supervise()
   bool keeps_descriptors = false;   ///< Options::keep_fds, whose numbers would become ours
 };
 

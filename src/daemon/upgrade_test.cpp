@@ -130,6 +130,7 @@ TEST(Upgrade, IsRefusedWhereItCannotEndWell) {
   EXPECT_THAT(upgrade_refusal({.is_process_1 = true}), HasSubstr("process 1"));
   EXPECT_THAT(upgrade_refusal({.is_under_init = true}), HasSubstr("Type=notify"));
   EXPECT_EQ(upgrade_refusal({.is_under_init = true, .init_listens = true}), "");
+  EXPECT_THAT(upgrade_refusal({.is_supervised = true}), HasSubstr("supervise()"));
   EXPECT_THAT(upgrade_refusal({.has_new_root = true}), HasSubstr("chroot"));
   EXPECT_THAT(upgrade_refusal({.keeps_capabilities = true}), HasSubstr("ambient"));
   EXPECT_THAT(upgrade_refusal({.keeps_descriptors = true}), HasSubstr("descriptors"));

@@ -20,6 +20,7 @@
 
 #include "daemon/daemon.hpp"
 #include "daemon/report.hpp"
+#include "daemon/supervised.hpp"
 #include "os/clock.hpp"
 #include "os/system.hpp"
 #include "perdure/detach.hpp"
@@ -80,6 +81,7 @@ void Daemon::answer_upgrade(const Request& request) {
                                .init_listens = notify_.is_enabled(),
                                .has_new_root = !options_.rights.chroot.empty(),
                                .keeps_capabilities = rights::loses_capabilities_at_exec(options_.rights),
+                               .is_supervised = daemon::is_supervised_worker(),
                                .keeps_descriptors = !options_.keep_fds.empty()});
   if (!refusal.empty()) return reply(request.id, Reply::error("upgrade refused: " + refusal));
   upgrade_waiter_ = request.id;
@@ -115,7 +117,8 @@ void Daemon::perform(UpgradeAction action) {
     case UpgradeAction::HandOver: hand_over(); break;
     case UpgradeAction::TakeBack:
       if (auto written = lock_->write(); !written)
-        log_.critical("{}; this process serves on, and the PID file may name another one", written.error().message());
+        log_.critical("{}; this process (pid {}) serves on, and the PID file may name another one, or is as it was",
+                      written.error().message(), ::getpid());
       break;
     case UpgradeAction::TellToEnd:
       blame(life_.state() >= State::Stopping

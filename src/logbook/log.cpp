@@ -217,7 +217,8 @@ Result<std::unique_ptr<Sink>> open_target(LogTarget target, const LogOptions& op
     case LogTarget::Syslog:
       return logbook::make_syslog_sink(logbook::syslog_socket_path(), name, options.syslog_facility,
                                        logbook::SyslogAbsence::IsAnError);
-    case LogTarget::Journal: return logbook::make_journal_sink(logbook::journal_socket_path(), name, options.syslog_facility);
+    case LogTarget::Journal:
+      return logbook::make_journal_sink(logbook::journal_socket_path(), name, options.syslog_facility);
     case LogTarget::File: return open_file(options, name, options.target == LogTarget::Auto && options.path.empty());
     case LogTarget::Auto:
     case LogTarget::None: break;
@@ -266,9 +267,8 @@ Result<void> Log::open(const LogOptions& options) {
   PERDURE_TRY(auto sink, std::move(opened));
   if (sink) outlets.emplace_back(std::move(sink), Outlet::Origin::Opened);
   if (options.also_syslog && target != LogTarget::Syslog) {
-    PERDURE_TRY(auto syslog,
-                logbook::make_syslog_sink(logbook::syslog_socket_path(), state_->name, options.syslog_facility,
-                                          logbook::SyslogAbsence::IsWaitedFor));
+    PERDURE_TRY(auto syslog, logbook::make_syslog_sink(logbook::syslog_socket_path(), state_->name, options.syslog_facility,
+                                                       logbook::SyslogAbsence::IsWaitedFor));
     outlets.emplace_back(std::move(syslog), Outlet::Origin::Opened);
   }
 

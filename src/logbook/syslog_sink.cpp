@@ -35,8 +35,8 @@ class SyslogSink final : public detail::Sink {
   // The pid is asked for each time: a forked worker logs as itself.
   void compose(const LogLine& line) {
     buffer_.clear();
-    fmt::format_to(std::back_inserter(buffer_), "<{}>{}[{}]: {}", facility_ | syslog_priority(line.level), name_,
-                   ::getpid(), line.text);
+    fmt::format_to(std::back_inserter(buffer_), "<{}>{}[{}]: {}", facility_ | syslog_priority(line.level), name_, ::getpid(),
+                   line.text);
   }
 
   DatagramPeer peer_;

@@ -591,6 +591,8 @@ TEST_F(Rights, TheUnitFileHasTheHardeningOfThePreset) {
   for (const char* line : {"SystemCallFilter=~", "SystemCallErrorNumber=EPERM", "SystemCallArchitectures=native",
                            "RestrictNamespaces=yes", "LimitNOFILE=64", "LimitCORE=0", "--user=nobody"})
     EXPECT_THAT(unit, HasSubstr(line));
+  EXPECT_THAT(run({"--print-unit", "--writable", "/var/lib/with blank/100%"}).output,
+              HasSubstr("\"-/var/lib/with blank/100%%\""));
   write_file(dir / "rights_probe.service", unit);
   const auto verify = [&](const std::string& file) {
     return perdure::testing::run({"/usr/bin/systemd-analyze", "verify", "--man=no", file}, options);

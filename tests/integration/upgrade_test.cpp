@@ -86,6 +86,15 @@ TEST_F(Upgradable, NoClientIsRefusedNoRequestIsLostAndNoPidFileIsPartial) {
   stop();
 }
 
+TEST_F(Upgradable, ThePrintedUnitLetsItMakeItsSockets) {
+  const Finished unit = run(start_words("--print-unit"));
+  ASSERT_TRUE(unit.status.success()) << unit.output;
+  const auto paths = unit.output.substr(unit.output.find("ReadWritePaths="));
+  EXPECT_THAT(paths.substr(0, paths.find('\n')), HasSubstr("-" + dir.path()));
+  const Finished elsewhere = run({"--print-unit", "--tcp", "127.0.0.1:0", "--local", "/srv/sockets/local.sock"});
+  EXPECT_THAT(elsewhere.output, HasSubstr("ReadWritePaths=-/srv/sockets "));
+}
+
 TEST_F(Upgradable, WhatHasBegunIsFinishedByTheOldOne) {
   const pid_t old = start();
   const UniqueFd client = connect_to_port(port);
