@@ -18,10 +18,10 @@
 #include <string_view>
 
 #include "compat/pid_files.hpp"
+#include "compat/surroundings.hpp"
 #include "perdure/compat/daemon.hpp"
 #include "perdure/detach.hpp"
 #include "perdure/exit_code.hpp"
-#include "perdure/log.hpp"
 #include "perdure/pid_file.hpp"
 #include "perdure/supervise.hpp"
 
@@ -33,6 +33,7 @@ namespace atom::async {
 namespace {
 
 namespace compat = perdure::compat;
+using compat::say_to_log;
 using Callback = std::function<int(int argc, char** argv)>;
 using SystemTime = std::chrono::system_clock::time_point;
 
@@ -87,29 +88,24 @@ int call(const Callback& callback, int argc, char** argv, Where where) {
   ::_exit(code);
 }
 
-/// Opened for the one line and closed again, so that no worker inherits the socket. Without /dev/log nothing is said.
-void say(perdure::Level level, const std::string& text) {
-  perdure::Log log{compat::program_name()};
-  if (log.open({.target = perdure::LogTarget::Syslog})) log.write_text(level, text);
-}
-
 void log_event(const perdure::WorkerEvent& event) {
   using Kind = perdure::WorkerEvent::Kind;
   const std::string worker = "worker " + std::to_string(event.worker) + " ";
   switch (event.kind) {
     case Kind::Started:
-      if (event.restarts > 0) say(perdure::Level::Info, worker + "started, restart " + std::to_string(event.restarts));
+      if (event.restarts > 0)
+        say_to_log(perdure::Level::Info, worker + "started, restart " + std::to_string(event.restarts));
       return;
     case Kind::Exited:
-      return say(event.status == perdure::ExitStatus::exited(0) ? perdure::Level::Info : perdure::Level::Warning,
-                 worker + event.status.text());
+      return say_to_log(event.status == perdure::ExitStatus::exited(0) ? perdure::Level::Info : perdure::Level::Warning,
+                        worker + event.status.text());
     case Kind::Restarting:
-      return say(perdure::Level::Info, "starting it again in " + std::to_string(event.delay.count()) + " ms");
+      return say_to_log(perdure::Level::Info, "starting it again in " + std::to_string(event.delay.count()) + " ms");
     case Kind::GaveUp:
-      return say(perdure::Level::Error, worker + event.status.text() + "; " + std::to_string(quick_failures_max) +
-                                            " starts failed in a row, it is not started again");
+      return say_to_log(perdure::Level::Error, worker + event.status.text() + "; " + std::to_string(quick_failures_max) +
+                                                   " starts failed in a row, it is not started again");
     case Kind::KilledAtStop:
-      return say(perdure::Level::Warning, worker + "was still running at the stop timeout and was killed");
+      return say_to_log(perdure::Level::Warning, worker + "was still running at the stop timeout and was killed");
   }
 }
 
@@ -169,6 +165,7 @@ auto DaemonGuard::toString() const -> std::string {
 
 auto DaemonGuard::realStart(int argc, char** argv, const Callback& mainCb) -> int {
   if (!state_) state_ = std::make_unique<State>();  // was moved from
+  compat::remember_program(argc > 0 ? argv[0] : nullptr);
   state_->begin_main(std::chrono::system_clock::now());
   const int code = call(mainCb, argc, argv, Where::Foreground);
   state_->running = false;
@@ -176,6 +173,7 @@ auto DaemonGuard::realStart(int argc, char** argv, const Callback& mainCb) -> in
 }
 
 auto DaemonGuard::realDaemon(int argc, char** argv, const Callback& mainCb) -> int {
+  compat::remember_program(argc > 0 ? argv[0] : nullptr);
   if (!mainCb) end_first_process(callback_failed, "cannot run an empty callback; nothing was started");
   if (!state_) state_ = std::make_unique<State>();
   std::cout.flush();

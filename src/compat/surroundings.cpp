@@ -1,0 +1,24 @@
+#include "compat/surroundings.hpp"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <string_view>
+
+namespace perdure::compat {
+
+std::string program_name() {
+  const std::string_view name = program_invocation_short_name;
+  return std::string{name.empty() ? std::string_view{"daemon"} : name};
+}
+
+void remember_program(const char*) {}
+
+const char* trusted_variable(const char* name) { return ::secure_getenv(name); }
+
+void say_to_log(Level level, const std::string& text) {
+  Log log{program_name()};
+  if (log.open({.target = LogTarget::Syslog})) log.write_text(level, text);
+}
+
+}  // namespace perdure::compat
