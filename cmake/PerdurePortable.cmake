@@ -61,6 +61,7 @@ portable_module(compat DEPS daemon SOURCES
   ${perdure_SOURCE_DIR}/src/compat/daemon_guard.cpp
   ${perdure_SOURCE_DIR}/src/compat/pid_files.cpp
   ${perdure_SOURCE_DIR}/src/compat/signals.cpp
+  ${perdure_SOURCE_DIR}/src/compat/supervised_guard.cpp
   ${perdure_SOURCE_DIR}/src/compat/surroundings_posix.cpp)
 
 include(PerdureLibrary)

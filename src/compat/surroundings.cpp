@@ -2,10 +2,15 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <string_view>
 
+#include "perdure/log.hpp"
+
 namespace perdure::compat {
+
+int own_pid() noexcept { return ::getpid(); }
 
 std::string program_name() {
   const std::string_view name = program_invocation_short_name;

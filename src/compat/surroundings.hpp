@@ -7,19 +7,23 @@
 //     compat::say_to_log(Level::Warning, "worker 812 was killed by SIGSEGV");
 #pragma once
 
+#include <cstdint>
 #include <string>
 
-#include "perdure/log.hpp"
+namespace perdure {
+enum class Level : std::uint8_t;  // <perdure/log.hpp>
+}
 
 namespace perdure::compat {
 
+int own_pid() noexcept;
 /// The program's name without directories, never empty.
 std::string program_name();
 /// argv[0], may be nullptr. Only a portable build needs to be told; before that it says "daemon".
 void remember_program(const char* argument);
 /// getenv(3), but nullptr in a setuid program: whoever starts it does not choose where its files are.
 const char* trusted_variable(const char* name);
-/// One line. No descriptor stays open that a worker would inherit. Without a system log nothing is said.
+/// One line; not on Windows. No descriptor stays open that a worker would inherit. Without a system log nothing is said.
 void say_to_log(Level level, const std::string& text);
 
 }  // namespace perdure::compat

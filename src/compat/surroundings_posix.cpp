@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "compat/surroundings.hpp"
+#include "perdure/log.hpp"
 
 namespace perdure::compat {
 namespace {
@@ -22,6 +23,8 @@ int priority_of(Level level) noexcept {
 }
 
 }  // namespace
+
+int own_pid() noexcept { return ::getpid(); }
 
 std::string program_name() {
   const std::string* const name = remembered;
