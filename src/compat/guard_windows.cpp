@@ -1,5 +1,6 @@
 // Windows: what the compat header has behind it there, besides daemon_guard.cpp (which is the same everywhere) and
-// pid_files_windows.cpp. There is no fork(2), so there is no realDaemon(); what a service needs of its control manager is the program's own.
+// pid_files_windows.cpp. There is no fork(2), so there is no realDaemon(); what a service needs of its control manager is the
+// program's own.
 #include <array>
 #include <atomic>
 #include <csignal>
