@@ -82,8 +82,9 @@ class Wine:
         self.wine, self.work = wine, work
         self.prefix = tempfile.mkdtemp(prefix="perdure-wine-")
         self.environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
-        # No display, no questions about what else to download, no messages of wine's own.
-        self.environment |= {"WINEPREFIX": self.prefix, "WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml="}
+        # No display, no questions about what else to download, no messages of wine's own, and no menu entries in the user's directory.
+        self.environment |= {"WINEPREFIX": self.prefix + "/wine", "HOME": self.prefix, "WINEDEBUG": "-all",
+                             "WINEDLLOVERRIDES": "mscoree,mshtml=;winemenubuilder.exe=d"}
 
     def __enter__(self):
         # Lives through all of it: wine need not start again for each program, and no question is asked by a process that has the number
@@ -154,7 +155,7 @@ def check_starts(wine):
 
 
 def check_pid_files(wine):
-    directory = pathlib.Path(wine.prefix) / "drive_c" / "pid"
+    directory = pathlib.Path(wine.prefix) / "wine" / "drive_c" / "pid"
     name = "C:\\pid\\made\\for\\it.pid"
     path = directory / "made" / "for" / "it.pid"
     expect_lines("a missing file is no running instance", wine.run("probe", "check", name), 0, "false")
