@@ -54,16 +54,23 @@ function(perdure_library name)
   add_library(perdure::${name} ALIAS lib${stem}_${perdure_linkage})
 endfunction()
 
+if(PERDURE_PORTABLE)
+  set(library_modules base policy os process daemon)  # parts of them: PerdurePortable.cmake
+else()
+  set(library_modules base config policy wire os loop work process rights net logbook health control daemon app)
+endif()
 perdure_library(perdure STANDARD cxx_std_20
-  MODULES base config policy wire os loop work process rights net logbook health control daemon app
+  MODULES ${library_modules}
   PUBLIC fmt::fmt)
 
 # C++17 is enough for users of compat: perdure itself is linked, its headers and language level are not passed on.
 perdure_library(compat STANDARD cxx_std_17
   MODULES compat PRIVATE perdure INCLUDE /perdure/compat)
 
-perdure_library(testing STANDARD cxx_std_20
-  MODULES testing host PUBLIC perdure)
+if(NOT PERDURE_PORTABLE)
+  perdure_library(testing STANDARD cxx_std_20
+    MODULES testing host PUBLIC perdure)
+endif()
 
 # Linked by name, so that what is installed knows nothing of our pkg-config targets.
 if(perdure_has_http)

@@ -8,7 +8,8 @@
 // the daemon.
 // Left out: PID file, log, privileges (see pid_file.hpp, log.hpp); the double fork under an init that supervises (do not
 // call it).
-// Requires one thread: fork(2) keeps only the calling one. Not thread-safe, not signal-safe.
+// Requires one thread: fork(2) keeps only the calling one. Not thread-safe, not signal-safe. A portable build (PERDURE_PORTABLE)
+// cannot count threads, and looks at each number up to the limit on descriptors instead of asking which there are.
 //
 //     auto report = perdure::detach({.keep_fds = {listener.get()}});     // the first two processes never return from here
 //     if (!report) …                                                     // refused before the first fork

@@ -3,6 +3,8 @@
 // A number read from a file says nothing by itself: it may be reused by a stranger. Both answers come from pidfd_open(2) and
 // /proc, never from kill(2), so nothing is signalled and a process of another user counts as what it is. Between the answer
 // and its use the process may end. Left out: locks (see pid_file.hpp).
+// A portable build (PERDURE_PORTABLE) has kill(2) with signal 0 and nothing else: zombies that are not our children and, on
+// Linux, threads count as alive, and is_same_executable() says what is_alive() says.
 // Thread and fork safety: from any thread, in any process. Signal safety: none.
 //
 //     if (perdure::is_alive(pid) && perdure::is_same_executable(pid)) …

@@ -19,6 +19,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "base/portable_testing.hpp"
 #include "perdure/compat/daemon.hpp"
 #include "perdure/testing/process.hpp"
 #include "perdure/unique_fd.hpp"
@@ -366,6 +367,7 @@ TEST(DaemonGuard, APidFileThatCannotBeMadeFailsTheStart) {
 }
 
 TEST(DaemonGuard, ASecondThreadIsRefused) {
+  PERDURE_SKIP_IF_PORTABLE("POSIX has no way to count threads");
   Daemon daemon;
   EXPECT_EQ(daemon.launch([&] {
     std::atomic<bool> end{false};

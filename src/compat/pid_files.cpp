@@ -1,6 +1,5 @@
 #include "compat/pid_files.hpp"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -19,6 +18,7 @@
 
 #include <climits>
 
+#include "compat/surroundings.hpp"
 #include "perdure/compat/daemon.hpp"
 #include "perdure/pid_file.hpp"
 #include "perdure/process_identity.hpp"
@@ -95,15 +95,10 @@ void write_or_throw(const std::string& path) {
 
 }  // namespace
 
-std::string program_name() {
-  const std::string_view name = program_invocation_short_name;
-  return std::string{name.empty() ? std::string_view{"daemon"} : name};
-}
-
 std::string default_pid_file_path() {
   const std::string file = "/" + program_name() + ".pid";
   if (::geteuid() == 0) return "/run" + file;
-  const char* runtime = ::secure_getenv("XDG_RUNTIME_DIR");
+  const char* runtime = trusted_variable("XDG_RUNTIME_DIR");
   struct stat status {};
   const bool usable = runtime != nullptr && *runtime == '/' && ::stat(runtime, &status) == 0 && S_ISDIR(status.st_mode) &&
                       status.st_uid == ::geteuid();

@@ -13,8 +13,6 @@
 
 namespace perdure::compat {
 
-/// The program's name without directories, never empty.
-std::string program_name();
 /// The file that was chosen, else the default for this user and program.
 std::string pid_file_path();
 std::string default_pid_file_path();

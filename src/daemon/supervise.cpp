@@ -1,6 +1,5 @@
 #include "perdure/supervise.hpp"
 
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,16 +17,17 @@
 #include <fmt/core.h>
 
 #include "base/time.hpp"
-#include "daemon/notify_relay.hpp"
+#include "daemon/init_listener.hpp"
 #include "daemon/supervised.hpp"
+#include "os/random.hpp"
 #include "os/system.hpp"
 #include "perdure/exit_code.hpp"
-#include "perdure/unique_fd.hpp"
 #include "policy/restart.hpp"
+#include "process/child_signal.hpp"
 
 // The parent has no handlers: every signal it cares about stays blocked and is taken by sigtimedwait(2), its only sleep.
 // SIGCHLD is one of them and says no more than "look"; waitid(2) on the one known pid says what happened. The worker is
-// signalled through a pidfd that is opened for the occasion: the child is ours and unreaped, so its number cannot have been
+// signalled by its number (process/child_signal.hpp): the child is ours and unreaped, so the number cannot have been
 // given to anybody else, and no descriptor is held that a worker would inherit.
 // With an init that listens there are three: its socket, the worker's, and a signalfd, which only says when to look for a signal.
 
@@ -40,6 +40,8 @@ using base::Instant;
 constexpr std::array forwarded{SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 // Reports about the process itself: handlers for them are crash reporters and sanitizers, which a worker wants to keep.
 constexpr std::array synchronous{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+/// More than any signal's number; POSIX has no name for it.
+constexpr std::size_t signals_max = 256;
 /// After a system call failed that normally cannot (descriptors or processes used up), it is tried again this much later.
 constexpr std::chrono::milliseconds retry_pause{100};
 
@@ -72,13 +74,6 @@ ExitStatus status_of(const siginfo_t& info) noexcept {
 policy::Ending ending_of(const ExitStatus& status) noexcept {
   if (status == ExitStatus::exited(0)) return policy::Ending::Clean;
   return status.kind() == ExitStatus::Kind::Killed ? policy::Ending::Killed : policy::Ending::Failed;
-}
-
-/// For the jitter of pauses: 0 ≤ fraction < 1; the middle where the kernel has no randomness to give.
-double random_fraction() noexcept {
-  std::uint32_t bits = 1U << 31;
-  (void)os::sys::getrandom(&bits, sizeof bits, 0);
-  return bits * 0x1p-32;
 }
 
 /// The parent's mask and SIGCHLD disposition while it supervises.
@@ -114,10 +109,7 @@ class ParentSignals {
     }
   }
 
-  /// Readable while one of them is pending; -1 where no descriptor is left.
-  [[nodiscard]] UniqueFd descriptor() const noexcept {
-    return UniqueFd{os::sys::signalfd(-1, &taken_, SFD_CLOEXEC | SFD_NONBLOCK)};
-  }
+  [[nodiscard]] const sigset_t& taken() const noexcept { return taken_; }
 
   /// In the worker: default dispositions, HUP and PIPE ignored, an empty mask.
   static void reset_in_worker() noexcept {
@@ -175,7 +167,6 @@ class Supervision {
   using Kind = WorkerEvent::Kind;
 
   [[nodiscard]] bool start();
-  Result<void> connect_init();
   /// The next signal; 0 at the deadline. Meanwhile the worker is relayed.
   int wait(const std::optional<Instant>& deadline);
   void wait_for_end();
@@ -195,20 +186,21 @@ class Supervision {
   ParentSignals signals_;
   const std::chrono::system_clock::time_point entered_ = std::chrono::system_clock::now();
 
-  std::unique_ptr<daemon::NotifyRelay> relay_;  ///< none: no init listens
-  UniqueFd signal_arrived_;                     ///< with relay_ only
+  std::unique_ptr<daemon::InitListener> init_;  ///< none: no init listens
 
   pid_t worker_ = 0;
   Instant worker_started_;
-  std::bitset<NSIG> unsent_;        ///< signals the worker has yet to be sent
-  std::optional<Instant> kill_at_;  ///< set by the first TERM or INT, until it has passed
-  bool was_late_ = false;           ///< kill_at_ has passed
-  bool look_again_ = false;         ///< waitid(2) failed; there may be an end that no SIGCHLD will announce again
+  std::bitset<signals_max> unsent_;  ///< signals the worker has yet to be sent
+  std::optional<Instant> kill_at_;   ///< set by the first TERM or INT, until it has passed
+  bool was_late_ = false;            ///< kill_at_ has passed
+  bool look_again_ = false;          ///< waitid(2) failed; there may be an end that no SIGCHLD will announce again
   Supervised result_;
 };
 
 Result<Supervised> Supervision::run() {
-  if (auto connected = connect_init(); !connected) return std::move(connected).error().with_advice("nothing was started");
+  auto listener = daemon::InitListener::connect(signals_.taken(), options_.start_within);
+  if (!listener) return std::move(listener).error().with_advice("nothing was started");
+  init_ = std::move(*listener);
   (void)budget_.try_start(now());
   if (!start()) return Error::from_errno(errno, "fork", "the worker").with_advice("nothing was started");
   for (;;) {
@@ -218,7 +210,7 @@ Result<Supervised> Supervision::run() {
     if (result_.stop_requested) return result_;
 
     if (!policy::wants_restart(options_.restart.when, ending_of(result_.status))) return result_;
-    Duration delay = backoff_.next(now() - worker_started_, random_fraction());
+    Duration delay = backoff_.next(now() - worker_started_, os::random_fraction());
     const bool counts = options_.count_kills || !was_killed_by(result_.status, SIGKILL);
     // Counted at the moment of the restart, as policy::Restarts does.
     if (counts && !budget_.try_start(now() + delay)) {
@@ -235,14 +227,6 @@ Result<Supervised> Supervision::run() {
   }
 }
 
-Result<void> Supervision::connect_init() {
-  PERDURE_TRY(relay_, daemon::NotifyRelay::from_environment(options_.start_within));
-  if (!relay_) return {};
-  signal_arrived_ = signals_.descriptor();
-  if (!signal_arrived_) return Error::from_errno(errno, "make", "a descriptor that tells of signals");
-  return {};
-}
-
 bool Supervision::start() {
   const WorkerStart start{.parent = ::getpid(),
                           .parent_start = entered_,
@@ -250,29 +234,22 @@ bool Supervision::start() {
                           .restarts = result_.restarts};
   const pid_t pid = os::sys::fork();
   if (pid == 0) {
-    signal_arrived_.reset();
-    if (relay_) relay_->become_worker();
+    if (init_) init_->become_worker();
     be_the_worker(body_, start);
   }
   if (pid < 0) return false;
   worker_ = pid;
   worker_started_ = now();
-  if (relay_) relay_->worker_started(worker_, worker_started_);
+  if (init_) init_->worker_started(worker_, worker_started_);
   tell(Kind::Started);
   return true;
 }
 
 int Supervision::wait(const std::optional<Instant>& deadline) {
-  if (!relay_) return signals_.wait(deadline);
+  if (!init_) return signals_.wait(deadline);
   for (;;) {
     if (const int signal = signals_.wait(Instant::min()); signal != 0) return signal;
-    relay_->forward(now());
-    auto wake = relay_->next_deadline();
-    if (deadline) wake = std::min(wake.value_or(*deadline), *deadline);
-    std::array<pollfd, 2> fds{pollfd{signal_arrived_.get(), POLLIN, 0}, pollfd{relay_->fd(), POLLIN, 0}};
-    timespec left{};
-    if (wake) left = as_timespec(std::max(*wake - now(), Duration::zero()));
-    (void)os::sys::ppoll(fds.data(), fds.size(), wake ? &left : nullptr, nullptr);
+    init_->wait(deadline);
     if (deadline && now() >= *deadline) return signals_.wait(Instant::min());
   }
 }
@@ -292,7 +269,7 @@ void Supervision::wait_for_end() {
   }
   kill_at_.reset();
   unsent_.reset();
-  if (relay_) relay_->worker_ended(now());
+  if (init_) init_->worker_ended(now());
   if (was_late_ && was_killed_by(result_.status, SIGKILL)) tell(Kind::KilledAtStop);
 }
 
@@ -315,16 +292,15 @@ void Supervision::take(int signal) {
   if (!is_stop(signal) || result_.stop_requested) return;
   result_.stop_requested = true;
   kill_at_ = now() + options_.stop_within;
-  if (relay_) relay_->stopping();
+  if (init_) init_->stopping();
 }
 
 void Supervision::send_unsent() noexcept {
   if (unsent_.none()) return;
-  const UniqueFd worker{os::sys::pidfd_open(worker_, 0)};
-  if (!worker) return;  // no descriptor left: tried again after retry_pause
   for (std::size_t signal = 1; signal < unsent_.size(); ++signal) {
-    // ESRCH: it has ended meanwhile, which the next look() sees.
-    if (unsent_[signal] && (os::sys::pidfd_send_signal(worker.get(), static_cast<int>(signal)) == 0 || errno == ESRCH))
+    // ESRCH: it has ended meanwhile, which the next look() sees. Others, as when no descriptor is left: tried again after
+    // retry_pause.
+    if (unsent_[signal] && (process::signal_child(worker_, static_cast<int>(signal)) || errno == ESRCH))
       unsent_.reset(signal);
   }
 }
@@ -335,7 +311,7 @@ bool Supervision::pause(Duration length) {
     // HUP, USR1 and USR2 have nobody to go to: the next worker starts afresh anyway.
     if (is_stop(wait(end))) {
       result_.stop_requested = result_.stopped_in_pause = true;
-      if (relay_) relay_->stopping();
+      if (init_) init_->stopping();
       return false;
     }
   } while (now() < end);
@@ -344,18 +320,17 @@ bool Supervision::pause(Duration length) {
 
 void Supervision::tell_init(Kind kind, std::chrono::milliseconds delay) const {
   if (kind == Kind::Restarting) {
-    relay_->status(fmt::format("worker {} {}; starting it again in {} ms (restart {})", worker_, result_.status.text(),
-                               delay.count(), result_.restarts));
+    init_->status(fmt::format("worker {} {}; starting it again in {} ms (restart {})", worker_, result_.status.text(),
+                              delay.count(), result_.restarts));
   } else if (kind == Kind::GaveUp) {
-    relay_->status(
-        fmt::format("worker {} {}; given up after {} restarts", worker_, result_.status.text(), result_.restarts));
+    init_->status(fmt::format("worker {} {}; given up after {} restarts", worker_, result_.status.text(), result_.restarts));
   } else if (kind == Kind::Started && result_.restarts > 0) {
-    relay_->status(fmt::format("worker {} runs (restart {})", worker_, result_.restarts));
+    init_->status(fmt::format("worker {} runs (restart {})", worker_, result_.restarts));
   }
 }
 
 void Supervision::tell(Kind kind, std::chrono::milliseconds delay) const noexcept {
-  if (relay_) tell_init(kind, delay);
+  if (init_) tell_init(kind, delay);
   if (options_.on_event)
     options_.on_event(
         {.kind = kind, .worker = worker_, .status = result_.status, .restarts = result_.restarts, .delay = delay});

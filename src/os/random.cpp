@@ -3,12 +3,9 @@
 #include <unistd.h>
 
 #include "os/clock.hpp"
-#include "os/system.hpp"
 
 namespace perdure::os {
 namespace {
-
-constexpr unsigned never_block = 0x0004;  // GRND_INSECURE, Linux 5.6; glibc names it since 2.32
 
 // splitmix64's last step: neighbouring clock values come out far apart.
 std::uint64_t scatter(std::uint64_t value) noexcept {
@@ -21,7 +18,7 @@ std::uint64_t scatter(std::uint64_t value) noexcept {
 
 std::uint64_t random_number() noexcept {
   std::uint64_t number = 0;
-  if (sys::getrandom(&number, sizeof number, never_block) == static_cast<ssize_t>(sizeof number)) return number;
+  if (kernel_random(number)) return number;
   const auto time = static_cast<std::uint64_t>(monotonic_now().time_since_epoch().count());
   return scatter(time ^ (static_cast<std::uint64_t>(::getpid()) << 40));
 }

@@ -17,4 +17,8 @@ double random_fraction() noexcept;
 /// 16 hexadecimal digits.
 std::string random_name();
 
+/// What random_number() asks first; false where the kernel gave nothing. Linux: getrandom(2). In a portable build:
+/// /dev/urandom, which is no part of POSIX and everywhere; it may block early at boot.
+bool kernel_random(std::uint64_t& number) noexcept;
+
 }  // namespace perdure::os

@@ -3,6 +3,8 @@
 // Each function is the call it is named after: same arguments, same result, errno set on failure, safe wherever the call itself is
 // (between fork and exec, in a signal handler), interrupted calls repeated where repeating is right (see each). A test installs a
 // FaultHook and makes the n-th call fail; nothing else about the program changes. tools/tidy refuses direct calls elsewhere.
+// Here are the calls of POSIX.1-2008, and flock(2); Linux's own are in linux.hpp, which comes along. With PERDURE_PORTABLE
+// it does not, and posix.hpp has what stands in for the few that every build needs.
 // Left out: starting a process (process/spawn.hpp: a call that returns twice cannot be wrapped).
 // Thread safety: all. Fork: the hook is inherited. Signal safety: all, as far as the call itself is.
 //
@@ -14,7 +16,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -111,6 +112,7 @@ enum class Call : std::uint8_t {
   sigaction,
   sigprocmask,
   sigtimedwait,
+  pselect,
   prctl,
   prlimit,
   setitimer,
@@ -133,6 +135,7 @@ enum class Call : std::uint8_t {
   waitid,
   pidfd_open,
   pidfd_send_signal,
+  kill,
   clone,
   execve,
   clock_gettime,
@@ -153,8 +156,6 @@ namespace sys {
 
 int open(const char* path, int flags, mode_t mode = 0) noexcept;             // repeats EINTR
 int openat(int dir, const char* path, int flags, mode_t mode = 0) noexcept;  // repeats EINTR
-/// Linux 5.6. `resolve`: RESOLVE_… of linux/openat2.h. Repeats EINTR, and a few times EAGAIN, which a rename on the way causes.
-int openat2(int dir, const char* path, int flags, mode_t mode, std::uint64_t resolve) noexcept;
 int close(int fd) noexcept;  // never repeats: the descriptor is gone, also when it fails, and also when a hook lets it fail
 ssize_t read(int fd, void* buffer, std::size_t size) noexcept;                      // repeats EINTR
 ssize_t write(int fd, const void* data, std::size_t size) noexcept;                 // repeats EINTR
@@ -163,10 +164,6 @@ ssize_t pwrite(int fd, const void* data, std::size_t size, off_t offset) noexcep
 ssize_t readv(int fd, const iovec* parts, int count) noexcept;                      // repeats EINTR
 ssize_t writev(int fd, const iovec* parts, int count) noexcept;                     // repeats EINTR
 off_t lseek(int fd, off_t offset, int whence) noexcept;
-/// At both files' own positions. Repeats EINTR.
-ssize_t splice(int from, int to, std::size_t size, unsigned flags) noexcept;
-ssize_t tee(int from, int to, std::size_t size, unsigned flags) noexcept;  // repeats EINTR
-int ioctl(int fd, unsigned long request, int* value) noexcept;
 int ftruncate(int fd, off_t size) noexcept;  // repeats EINTR
 int futimens(int fd, const timespec times[2]) noexcept;
 int fsync(int fd) noexcept;  // repeats EINTR
@@ -185,27 +182,21 @@ int unlinkat(int dir, const char* path, int flags) noexcept;
 int rename(const char* from, const char* to) noexcept;
 int link(const char* from, const char* to) noexcept;
 ssize_t readlink(const char* path, char* buffer, std::size_t size) noexcept;
-int open_by_handle_at(int mount, struct file_handle* handle, int flags) noexcept;
 int symlinkat(const char* target, int dir, const char* path) noexcept;
 ssize_t readlinkat(int dir, const char* path, char* buffer, std::size_t size) noexcept;
 int access(const char* path, int mode) noexcept;
 int statvfs(const char* path, struct statvfs* status) noexcept;
 int chdir(const char* path) noexcept;
-int chroot(const char* path) noexcept;
 mode_t umask(mode_t mask) noexcept;
-int dup2(int from, int to) noexcept;             // repeats EINTR
-int dup3(int from, int to, int flags) noexcept;  // repeats EINTR
+int dup2(int from, int to) noexcept;  // repeats EINTR
 int fcntl(int fd, int command, int argument = 0) noexcept;
-int flock(int fd, int operation) noexcept;  // repeats EINTR
-int pipe2(int fds[2], int flags) noexcept;
-int close_range(unsigned first, unsigned last, unsigned flags) noexcept;  // Linux 5.9
+int flock(int fd, int operation) noexcept;  // 4.2BSD, and everywhere since; repeats EINTR
 DIR* opendir(const char* path) noexcept;
 DIR* fdopendir(int fd) noexcept;  // owns `fd` only when it succeeds
 
 int socket(int domain, int type, int protocol) noexcept;
 int bind(int fd, const sockaddr* address, socklen_t length) noexcept;
 int listen(int fd, int backlog) noexcept;
-int accept4(int fd, sockaddr* address, socklen_t* length, int flags) noexcept;
 int connect(int fd, const sockaddr* address, socklen_t length) noexcept;
 int shutdown(int fd, int how) noexcept;
 int getsockopt(int fd, int level, int name, void* value, socklen_t* length) noexcept;
@@ -216,69 +207,29 @@ ssize_t recv(int fd, void* buffer, std::size_t size, int flags) noexcept;
 ssize_t recvmsg(int fd, msghdr* message, int flags) noexcept;
 int socketpair(int domain, int type, int protocol, int fds[2]) noexcept;
 
-int epoll_create1(int flags) noexcept;
-int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept;
-int epoll_wait(int epoll, epoll_event* events, int max, int timeout_ms) noexcept;  // does not repeat EINTR
-/// Linux 5.11; no timeout: for ever. Does not repeat EINTR. A timeout is exact only where the thread's timer slack is
-/// (PR_SET_TIMERSLACK); by default it is 50 us late.
-int epoll_pwait2(int epoll, epoll_event* events, int max, const timespec* timeout) noexcept;
 int poll(pollfd* fds, nfds_t count, int timeout_ms) noexcept;  // does not repeat EINTR
-int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) noexcept;
-int inotify_init1(int flags) noexcept;
-int inotify_add_watch(int fd, const char* path, std::uint32_t mask) noexcept;
-int inotify_rm_watch(int fd, int watch) noexcept;
-int memfd_create(const char* name, unsigned flags) noexcept;  // Linux 3.17
-int eventfd(unsigned value, int flags) noexcept;
-int signalfd(int fd, const sigset_t* mask, int flags) noexcept;
 
 int sigaction(int number, const struct sigaction* action, struct sigaction* previous) noexcept;
 /// pthread_sigmask(3), with errno set on failure.
 int sigprocmask(int how, const sigset_t* set, sigset_t* previous) noexcept;
 int sigtimedwait(const sigset_t* set, siginfo_t* info, const timespec* timeout) noexcept;
-int prctl(int option, unsigned long argument, unsigned long second = 0) noexcept;
-/// prlimit(2) of this process; `wanted` and `previous` may be nullptr.
-int prlimit(int resource, const rlimit* wanted, rlimit* previous) noexcept;
-int setitimer(int timer, const itimerval& value) noexcept;
-/// ioprio_get(2) of one process: its class, times 8192, and its priority.
-int ioprio_get(pid_t pid) noexcept;
 
-int mount(const char* source, const char* target, const char* type, unsigned long flags) noexcept;
-int unshare(int flags) noexcept;
-int setgroups(std::size_t count, const gid_t* groups) noexcept;
-int setresgid(gid_t real, gid_t effective, gid_t saved) noexcept;
-int setresuid(uid_t real, uid_t effective, uid_t saved) noexcept;
 int setuid(uid_t user) noexcept;
-
-/// One bit for each capability of capabilities(7).
-struct CapabilitySets {
-  std::uint64_t effective = 0, permitted = 0, inheritable = 0;
-};
-/// capget(2) and capset(2) of the calling thread, _LINUX_CAPABILITY_VERSION_3.
-int capget(CapabilitySets* sets) noexcept;
-int capset(const CapabilitySets& sets) noexcept;
-
-/// Linux 5.13. `attributes` may be nullptr, with flags that ask for the version.
-int landlock_create_ruleset(const void* attributes, std::size_t size, std::uint32_t flags) noexcept;
-int landlock_add_rule(int ruleset, int type, const void* attributes) noexcept;
-int landlock_restrict_self(int ruleset) noexcept;
-/// seccomp(2), Linux 3.17.
-int seccomp(unsigned operation, unsigned flags, const void* argument) noexcept;
-
 /// fork(2) with stdio's and malloc's at-fork work. Requires one thread.
 pid_t fork() noexcept;
 pid_t setsid() noexcept;
 int setpgid(pid_t pid, pid_t group) noexcept;
 /// For a program that replaces itself; one that starts another uses process/spawn.hpp.
 int execve(const char* program, char* const arguments[], char* const environment[]) noexcept;
-/// The program is the open file `fd` (execveat(2) with AT_EMPTY_PATH).
-int execveat(int fd, char* const arguments[], char* const environment[]) noexcept;
 int waitid(idtype_t type, id_t id, siginfo_t* info, int options) noexcept;  // repeats EINTR
-int pidfd_open(pid_t pid, unsigned flags) noexcept;                         // Linux 5.3; refuses pid <= 0 with EINVAL
-/// Linux 5.1. Refuses pidfd < 0 with EBADF.
-int pidfd_send_signal(int pidfd, int signal, unsigned flags = 0) noexcept;
 
 int clock_gettime(clockid_t clock, timespec* time) noexcept;
-ssize_t getrandom(void* buffer, std::size_t size, unsigned flags) noexcept;  // repeats EINTR
 
 }  // namespace sys
 }  // namespace perdure::os
+
+#ifdef PERDURE_PORTABLE
+#include "os/posix.hpp"
+#else
+#include "os/linux.hpp"
+#endif

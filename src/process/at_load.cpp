@@ -1,16 +1,11 @@
 #include "process/at_load.hpp"
 
-#include <dirent.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
-
-#include <climits>
 
 #include "os/system.hpp"
-#include "process/proc.hpp"
+#include "process/open_fds.hpp"
 
 namespace perdure::process {
 
@@ -30,11 +25,8 @@ struct OpenFile {
 // initialised, so that it does not matter when this file's dynamic initialisation would have run.
 OpenFile* files = nullptr;
 unsigned file_count = 0;
-char program[PATH_MAX];
 
 constexpr int first_foreign_fd = 3;
-/// How far to look where there is no /proc.
-constexpr int probed_fds = 1024;
 
 void note(int fd) noexcept {
   struct stat status {};
@@ -50,39 +42,18 @@ void note(int fd) noexcept {
   files[file_count++] = {.fd = fd, .exempt = false, .device = status.st_dev, .inode = status.st_ino};
 }
 
-void note_open_files() noexcept {
-  DIR* const directory = sys::opendir("/proc/self/fd");
-  if (directory == nullptr) {
-    for (int fd = first_foreign_fd; fd < probed_fds; ++fd) note(fd);
-    return;
-  }
-  const int own = ::dirfd(directory);
-  while (const dirent* entry = ::readdir(directory)) {
-    const auto fd = number_of_entry(entry->d_name);
-    if (fd && *fd != own) note(*fd);
-  }
-  ::closedir(directory);
-  std::sort(files, files + file_count, [](const OpenFile& a, const OpenFile& b) { return a.fd < b.fd; });
-}
-
 // Before the constructors of other sources, which may open files that are meant to stay (101 is the first number not
 // reserved).
 __attribute__((constructor(101))) void look_around() noexcept {
   const int error = errno;
-  const ssize_t size = sys::readlink("/proc/self/exe", program, sizeof program - 1);
-  program[size > 0 ? size : 0] = '\0';
-  note_open_files();
+  visit_open_fds(&note);
+  std::sort(files, files + file_count, [](const OpenFile& a, const OpenFile& b) { return a.fd < b.fd; });
   errno = error;
 }
 
 bool is_still_the_same(const OpenFile& file) noexcept {
   struct stat now {};
   return sys::fstat(file.fd, &now) == 0 && now.st_dev == file.device && now.st_ino == file.inode;
-}
-
-void close_run(int first, int last) noexcept {
-  if (sys::close_range(static_cast<unsigned>(first), static_cast<unsigned>(last), 0) == 0) return;
-  for (int fd = first; fd <= last; ++fd) sys::close(fd);  // a filter may refuse close_range
 }
 
 }  // namespace
@@ -93,13 +64,13 @@ void close_fds_from_before_load(const std::vector<int>& keep) noexcept {
     if (file->exempt || std::find(keep.begin(), keep.end(), file->fd) != keep.end() || !is_still_the_same(*file)) continue;
     file->exempt = true;  // closed now; the number may get another owner
     if (first >= 0 && file->fd != last + 1) {
-      close_run(first, last);
+      close_fds(first, last);
       first = -1;
     }
     if (first < 0) first = file->fd;
     last = file->fd;
   }
-  if (first >= 0) close_run(first, last);
+  if (first >= 0) close_fds(first, last);
 }
 
 void exempt_from_closing(int fd) noexcept {
@@ -107,7 +78,5 @@ void exempt_from_closing(int fd) noexcept {
     if (file->fd == fd) file->exempt = true;
   }
 }
-
-const char* own_program() noexcept { return program[0] == '\0' ? "/proc/self/exe" : program; }
 
 }  // namespace perdure::process

@@ -11,6 +11,7 @@
 #include <new>
 #include <sstream>
 
+#include "base/portable_testing.hpp"
 #include "os/system.hpp"
 #include "perdure/command.hpp"
 #include "perdure/exit_code.hpp"
@@ -270,6 +271,7 @@ TEST(Detach, BufferedOutputIsWrittenOnce) {
 
 TEST(Detach, IsRefusedWithMoreThanOneThreadAndNamesThem) {
   SKIP_UNDER_TSAN();
+  PERDURE_SKIP_IF_PORTABLE("POSIX has no way to count threads");
   Start start{{}, ready_and_wait, [] {
                 std::thread thread{[] {
                   ::pthread_setname_np(::pthread_self(), "sensor-reader");

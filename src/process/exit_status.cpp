@@ -1,18 +1,8 @@
 #include "perdure/exit_status.hpp"
 
-#include <csignal>
-#include <cstring>
-
 #include "process/signal_name.hpp"
 
 namespace perdure {
-
-std::string process::signal_name(int number) {
-  if (number >= SIGRTMIN && number <= SIGRTMAX)
-    return number == SIGRTMIN ? "SIGRTMIN" : "SIGRTMIN+" + std::to_string(number - SIGRTMIN);
-  if (const char* abbreviation = ::sigabbrev_np(number)) return std::string{"SIG"} + abbreviation;
-  return "signal " + std::to_string(number);
-}
 
 int ExitStatus::shell_code() const noexcept {
   constexpr int killed_base = 128, unknown_code = 255;

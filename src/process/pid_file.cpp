@@ -20,10 +20,11 @@
 #include <string_view>
 #include <utility>
 
-#include <climits>
 #include <fmt/core.h>
 
 #include "base/text.hpp"
+#include "os/file.hpp"
+#include "os/random.hpp"
 #include "os/system.hpp"
 #include "perdure/exit_code.hpp"
 #include "perdure/process_identity.hpp"
@@ -65,10 +66,9 @@ Result<std::string> absolute(std::string path) {
   if (path.find('\0') != std::string::npos) return refusal(path, "the name contains a NUL");
   if (path.front() == '/') return path;
   // Relative paths mean the directory of now, not that of a detached process.
-  std::array<char, PATH_MAX> here{};
-  const ssize_t size = sys::readlink("/proc/self/cwd", here.data(), here.size());
-  if (size <= 0) return Error::from_errno(errno, "find the current directory for", path).with_advice(unchanged);
-  return std::string{here.data(), static_cast<std::size_t>(size)} + "/" + path;
+  auto from_here = os::absolute_path(path);
+  if (!from_here) return std::move(from_here).error().with_advice(unchanged);
+  return from_here;
 }
 
 Result<void> check_directory(const std::string& path) {
@@ -182,10 +182,7 @@ class Draft {
 };
 
 Result<Draft> Draft::make(const std::string& path) {
-  std::uint64_t random = 0;
-  if (sys::getrandom(&random, sizeof random, 0) != static_cast<ssize_t>(sizeof random))
-    return Error::from_errno(errno, "find a temporary name for", path);
-  std::string name = fmt::format("{}.pid-{:016x}", std::string_view{path}.substr(0, path.rfind('/') + 1), random);
+  std::string name = fmt::format("{}.pid-{}", std::string_view{path}.substr(0, path.rfind('/') + 1), os::random_name());
   UniqueFd file{sys::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | safe_open, file_mode)};
   if (!file) return Error::from_errno(errno, "create a file beside", path);
   return Draft{path, std::move(name), std::move(file)};

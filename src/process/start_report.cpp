@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "os/system.hpp"
 #include "perdure/detach.hpp"
@@ -13,7 +15,16 @@ bool process::send(int socket, StartMessage message, std::string_view text) noex
   msghdr datagram{};
   datagram.msg_iov = parts;
   datagram.msg_iovlen = text.empty() ? 1 : 2;
-  return os::sys::sendmsg(socket, &datagram, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+  return os::sys::sendmsg(socket, &datagram, MSG_NOSIGNAL | os::sys::do_not_wait) >= 0;
+}
+
+process::Arrival process::receive(int socket, StartPacket& packet) noexcept {
+  const ssize_t size = os::sys::recv(socket, packet.buffer, sizeof packet.buffer, os::sys::do_not_wait);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return Arrival::None;
+  if (size < static_cast<ssize_t>(sizeof packet.message)) return Arrival::End;
+  std::memcpy(&packet.message, packet.buffer, sizeof packet.message);
+  packet.text = {packet.buffer + sizeof packet.message, static_cast<std::size_t>(size) - sizeof packet.message};
+  return Arrival::Message;
 }
 
 // Whether the message arrives does not matter to the daemon: a first process that is gone needs no news.

@@ -31,6 +31,9 @@
 #include <vector>
 
 #ifdef _WIN32
+#ifndef NOMINMAX  // windows.h would make macros of std::min and std::max
+#define NOMINMAX
+#endif
 #include <io.h>
 #include <process.h>
 #include <windows.h>
@@ -78,6 +81,9 @@ class PERDURE_COMPAT_EXPORT DaemonGuard {
   /// A worker that ends with a non-zero code, by an exception or by a signal is started again after the restart interval;
   /// one that ends with 0, or by TERM or INT, is not. Five starts whose workers lived less than a second together are given
   /// up.
+  ///
+  /// Windows: ends with 71 and says so, because a callback cannot be handed to another process there. A service calls
+  /// realStart inside its ServiceMain.
   auto realDaemon(int argc, char** argv, const std::function<int(int argc, char** argv)>& mainCb) -> int;
 
   /// isDaemon ? realDaemon : realStart.
