@@ -7,26 +7,21 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstdint>
 #include <memory_resource>
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
-#include <utility>
 
 #include "perdure/unique_fd.hpp"
 
 class Connection {
  public:
   using allocator_type = std::pmr::polymorphic_allocator<>;
-  static constexpr std::size_t line_max = 4096;  ///< bytes of a line
-  static constexpr std::size_t unread_max =
-      64 * 1024;  ///< who has so many bytes to read is not answered before it reads some
+  /// Bytes of a line, and of answers: who has so many to read is not answered before it reads some.
+  static constexpr std::size_t line_max = 4096, unread_max = 64 * 1024;
 
   /// `socket` does not block.
-  Connection(perdure::UniqueFd socket, const allocator_type& memory)
-      : socket_(std::move(socket)), in_(memory), out_(memory) {}
+  Connection(perdure::UniqueFd socket, const allocator_type& pool) : socket_(std::move(socket)), in_(pool), out_(pool) {}
 
   [[nodiscard]] int fd() const noexcept { return socket_.get(); }
   /// Takes what has arrived, through `scratch`. False: the connection is broken.

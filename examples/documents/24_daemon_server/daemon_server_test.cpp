@@ -350,7 +350,7 @@ TEST_F(DaemonServer, ABadFileIsRefusedWithItsLines) {
   EXPECT_THAT(refused.output, AllOf(HasSubstr("daemon.conf:3:"), HasSubstr("daemon.conf:4:"), HasSubstr("daemon.conf:5:"),
                                     HasSubstr("daemon.conf:6:")));
   write_file(config, "max_connections=5000\n");
-  EXPECT_THAT(run({"--foreground"}).output, HasSubstr("max_connections: 5000 clients need open_files=5068, it is 4096"));
+  EXPECT_THAT(run({"--foreground"}).output, HasSubstr("max_connections: 5000 need open_files=5068, it is 4096"));
 }
 
 TEST_F(DaemonServer, LogsConnectionsErrorsChangesAndFiguresEachAtItsLevel) {
@@ -401,7 +401,7 @@ TEST_F(DaemonServer, AReloadChangesHowManyAreServedAndWhatIsLogged) {
   write_file(config, "max_connections=4096\n");
   const Finished refused = run({"reload"});
   EXPECT_FALSE(refused.status.success());
-  EXPECT_THAT(refused.output, HasSubstr("4096 clients need open_files="));
+  EXPECT_THAT(refused.output, HasSubstr("max_connections: 4096 need open_files="));
   server->signal(SIGHUP);
   EXPECT_TRUE(server->wait_for_output("reload refused"));
   EXPECT_EQ(first.ask("a"), "a");

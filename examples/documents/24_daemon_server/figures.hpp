@@ -1,10 +1,7 @@
 // Figures: what the server counts, for its log and for `daemon_server metrics`. Thread safety: all.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
 #include <memory_resource>
-#include <vector>
 
 #include "perdure/run.hpp"
 
@@ -26,12 +23,9 @@ class CountedHeap final : public std::pmr::memory_resource {
   explicit CountedHeap(std::atomic<std::int64_t>& asked) : asked_(asked) {}
 
  private:
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    return ++asked_, std::pmr::new_delete_resource()->allocate(bytes, alignment);
-  }
-  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
-    std::pmr::new_delete_resource()->deallocate(memory, bytes, alignment);
-  }
+  void* do_allocate(std::size_t size, std::size_t alignment) override { return ++asked_, heap_->allocate(size, alignment); }
+  void do_deallocate(void* p, std::size_t size, std::size_t alignment) override { heap_->deallocate(p, size, alignment); }
   [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
   std::atomic<std::int64_t>& asked_;
+  memory_resource* const heap_ = std::pmr::new_delete_resource();
 };

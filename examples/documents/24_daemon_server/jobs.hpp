@@ -5,18 +5,12 @@
 
 #include <sys/eventfd.h>
 
-#include <chrono>
-#include <cstdint>
-#include <exception>
 #include <functional>
 #include <mutex>
 #include <stdexcept>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "perdure/log.hpp"
-#include "perdure/unique_fd.hpp"
 #include "perdure/worker_pool.hpp"
 
 class Jobs {

@@ -8,9 +8,7 @@
 #pragma once
 
 #include <charconv>
-#include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 struct Request {

@@ -5,7 +5,6 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 
-#include <algorithm>
 #include <array>
 #include <unordered_map>
 
@@ -137,8 +136,8 @@ class Server {
   // ── Who is there ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   void serve(Number number, Connection& client, std::uint32_t events) {
-    if ((events & (EPOLLERR | EPOLLHUP)) != 0) return close(number, "it is gone");
-    if ((events & EPOLLIN) != 0 && !client.receive(scratch_)) return close(number, "it broke off");
+    const bool is_gone = (events & (EPOLLERR | EPOLLHUP)) != 0;
+    if (is_gone || ((events & EPOLLIN) != 0 && !client.receive(scratch_))) return close(number, "it is gone");
     go_on(number, client);
   }
 
@@ -153,7 +152,7 @@ class Server {
       client.say(fmt::format("error: a line has {} bytes at most", Connection::line_max));
       client.is_last = true;
     }
-    if (!is_whole || (client.may_answer() && !client.flush())) return close(number, "it broke off");
+    if (!is_whole || (client.may_answer() && !client.flush())) return close(number, "it is gone");
     client.is_last = client.is_last || (is_ending_ && client.requests > 0);
     if (client.is_last && client.is_flushed() && !client.is_waiting) return close(number, "it has its answers");
     const std::uint32_t interest =

@@ -1,10 +1,6 @@
 // Settings: what daemon.conf says, and what it means for the process that serves.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
-#include <string>
-
 #include "perdure/run.hpp"
 #include "perdure/settings.hpp"
 
@@ -16,14 +12,12 @@ struct Settings {
   std::string pid_file = "/var/run/mydaemon.pid";
 
   std::string address = "127.0.0.1";
-  unsigned open_files = 4096;
-  unsigned workers = 2;
+  unsigned open_files = 4096, workers = 2;
   std::chrono::milliseconds report_every{10'000};
   std::uint16_t upstream_port = 0;
   unsigned upstream_connections = 4;
   std::string user, chroot;
-  bool namespaces = false;
-  bool sandbox = true;
+  bool namespaces = false, sandbox = true;
 };
 
 inline void describe(perdure::Fields& f, Settings& s) {
@@ -39,10 +33,7 @@ inline void describe(perdure::Fields& f, Settings& s) {
   f("open_files", s.open_files).range(128, 200'000).help("limit of descriptors").flag("--open-files").restart_only();
   f("workers", s.workers).range(1, 256).help("threads for what takes time").flag("--workers").restart_only();
   f("report_every", s.report_every).range(10ms, 24h).help("time between figures").flag("--report-every");
-  f("upstream_port", s.upstream_port)
-      .help("where /ask goes, on this machine; 0: nowhere")
-      .flag("--upstream-port")
-      .restart_only();
+  f("upstream_port", s.upstream_port).help("for /ask; 0: there is none").flag("--upstream-port").restart_only();
   f("upstream_connections", s.upstream_connections).range(1, 32).help("to it, at once").restart_only();
   f("user", s.user).help("who to become once the port is open; --user comes before it").restart_only();
   f("chroot", s.chroot).help("directory that becomes /").flag("--chroot").restart_only();
@@ -56,7 +47,7 @@ inline perdure::Result<void> check(const Settings& s) {
   const unsigned needed = s.max_connections + s.upstream_connections + others;
   if (needed <= s.open_files) return {};
   return perdure::Error{
-      fmt::format("max_connections: {} clients need open_files={}, it is {}", s.max_connections, needed, s.open_files)};
+      fmt::format("max_connections: {} need open_files={}, it is {}", s.max_connections, needed, s.open_files)};
 }
 
 /// What run() does with them: where it listens, what it logs, who it becomes.

@@ -8,9 +8,7 @@
 
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <stdexcept>
-#include <string>
 
 #include "perdure/connection_pool.hpp"
 #include "perdure/unique_fd.hpp"
