@@ -175,6 +175,17 @@ void service_supervisor(Programs& here) {
   EXPECT_TRUE(here.file_has(log, "the service runs again"));
 }
 
+void daemon_server(Programs& here) {
+  const std::string port = here.word_in_log("daemon_server.service", "serving address=127.0.0.1:");
+  const Finished answer = perdure::testing::run(
+      {"/bin/bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/$1 && printf 'hello\\n/primes 100\\n' >&3 && head -n 2 <&3", "bash",
+       port});
+  EXPECT_EQ(answer.output, "hello\n25\n");
+  write_file(here.place("/etc/daemon_server/daemon.conf"), "port=0\nmax_connections=200\n");
+  EXPECT_EQ(here.instance().carry_out("reload", {"daemon_server.service"}), "done");
+  EXPECT_TRUE(here.logs("daemon_server.service", "configuration changed log_level=INFO max_connections=200"));
+}
+
 void sigterm_daemon(Programs& here) { EXPECT_TRUE(here.logs("sigterm_daemon.service", "Daemon started")); }
 
 void tick_daemon(Programs& here) {
@@ -242,6 +253,7 @@ const Program programs[] = {{"heartbeat", heartbeat},
                             {"web_server", web_server},
                             {"file_processor", file_processor},
                             {"mydaemon", mydaemon},
+                            {"daemon_server", daemon_server},
                             {"single_instance", single_instance},
                             {"resource_watchdog", resource_watchdog},
                             {"metrics_collector", metrics_collector},
@@ -275,21 +287,27 @@ TEST_P(EachProgram, RunsFromItsUnitFileDoesItsWorkAndStopsWithSuccess) {
 INSTANTIATE_TEST_SUITE_P(Documents, EachProgram, ::testing::ValuesIn(programs),
                          [](const auto& program) { return std::string{program.param.name}; });
 
-TEST_F(Programs, AForkingUnitKnowsItsMainProcessFromThePidFile) {
-  ASSERT_NO_FATAL_FAILURE(start({"mydaemon-forking.service"}));
-  const auto pid = instance().show("mydaemon-forking.service").main_pid;
-  EXPECT_EQ(read_file(place("/run/mydaemon/mydaemon.pid")), std::to_string(pid) + "\n");
-  EXPECT_EQ(instance().carry_out("reload", {"mydaemon-forking.service"}), "done");
+/// It has PROGRAM-forking.service with Restart=always, and its PID file in a directory of its own.
+void expect_main_process_from_pid_file(Programs& here, const std::string& program) {
+  const std::string unit = program + "-forking.service", pid_file = here.place("/run/" + program + "/" + program + ".pid");
+  ASSERT_NO_FATAL_FAILURE(here.start({unit}));
+  const auto pid = here.instance().show(unit).main_pid;
+  EXPECT_EQ(read_file(pid_file), std::to_string(pid) + "\n");
+  EXPECT_EQ(here.instance().carry_out("reload", {unit}), "done");
   ASSERT_TRUE(supervisor_test::signal_descendant(static_cast<pid_t>(pid), SIGKILL));
   EXPECT_TRUE(eventually([&] {
-    const auto next = instance().show("mydaemon-forking.service").main_pid;
-    return next != pid && next != 0 && read_file(place("/run/mydaemon/mydaemon.pid")) == std::to_string(next) + "\n";
+    const auto next = here.instance().show(unit).main_pid;
+    return next != pid && next != 0 && read_file(pid_file) == std::to_string(next) + "\n";
   })) << "Restart=always";
-  ASSERT_TRUE(instance().wait_for("mydaemon-forking.service", "running"));
-  EXPECT_EQ(instance().carry_out("stop", {"mydaemon-forking.service"}), "done");
-  EXPECT_FALSE(read_file(place("/run/mydaemon/mydaemon.pid")).has_value());
-  EXPECT_EQ(instance().stop(), ExitStatus::exited(0)) << instance().output();
+  ASSERT_TRUE(here.instance().wait_for(unit, "running"));
+  EXPECT_EQ(here.instance().carry_out("stop", {unit}), "done");
+  EXPECT_FALSE(read_file(pid_file).has_value());
+  EXPECT_EQ(here.instance().stop(), ExitStatus::exited(0)) << here.instance().output();
 }
+
+TEST_F(Programs, AForkingUnitKnowsItsMainProcessFromThePidFile) { expect_main_process_from_pid_file(*this, "mydaemon"); }
+
+TEST_F(Programs, TheServersForkingUnitKnowsItToo) { expect_main_process_from_pid_file(*this, "daemon_server"); }
 
 TEST_F(Programs, AUnitOfAFewLinesReplacesAServiceThatHangs) {
   const std::string unit = "queue_service-watched.service", drop_ins = place("/units/") + unit + ".d";
