@@ -113,6 +113,7 @@ void Daemon::perform(UpgradeAction action) {
     case UpgradeAction::StartSuccessor: start_successor(); break;
     case UpgradeAction::HandOver: hand_over(); break;
     case UpgradeAction::TakeBack:
+      if (PidFile::holder(lock_->path()) == ::getpid()) break;  // naming the other one is what failed
       if (auto written = lock_->write(); !written)
         log_.critical("{}; this process serves on, and the PID file may name another one", written.error().message());
       break;
