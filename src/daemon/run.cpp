@@ -70,11 +70,8 @@ bool is_valid_name(std::string_view name) {
   return !name.empty() && base::is_lower(name.front()) && std::all_of(name.begin(), name.end(), is_word);
 }
 
-/// Where the log would mark its lines for an init that reads stderr, a refusal is marked as well: sd-daemon(3). Else nothing.
-std::string_view error_mark() {
-  const bool under_init = ::secure_getenv("NOTIFY_SOCKET") != nullptr;
-  return logbook::choose_target(logbook::gather_target_facts(under_init)) == LogTarget::Init ? "<3>" : "";
-}
+/// Where stderr is the journal, that takes "<3>" at the beginning for the line's priority: sd-daemon(3). Else nothing.
+std::string_view error_mark() { return logbook::gather_target_facts(false).stderr_is_journal ? "<3>" : ""; }
 
 int complain(const std::string& name, int code, std::string_view why) {
   fmt::print(stderr, "{}{}: {}\n", error_mark(), name, why);
