@@ -134,8 +134,11 @@ struct Upgradable : ::testing::Test {
     std::filesystem::rename(dir / "new", program);
   }
   void expect_served_by(pid_t pid) {
-    EXPECT_THAT(ask(connect_to_port(port)), StartsWith(std::to_string(pid) + " "));
-    EXPECT_THAT(ask(connect_to_path(local)), StartsWith(std::to_string(pid) + " "));
+    // Whoever connects right after an upgrade may still be taken by the former one.
+    std::string answer;
+    const auto is_its = [&] { return answer.starts_with(std::to_string(pid) + " "); };
+    EXPECT_TRUE(eventually([&] { return answer = ask(connect_to_port(port)), is_its(); })) << pid << ": " << answer;
+    EXPECT_TRUE(eventually([&] { return answer = ask(connect_to_path(local)), is_its(); })) << pid << ": " << answer;
     EXPECT_THAT(run({"status"}).output, HasSubstr("pid " + std::to_string(pid)));
     EXPECT_EQ(read_file(pid_file), std::to_string(pid) + "\n");
   }
