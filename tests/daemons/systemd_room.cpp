@@ -43,7 +43,8 @@ std::string first_line(std::string text) { return text.substr(0, text.find('\n')
 std::string why_no_systemd_room() {
   if (std::getenv("PERDURE_DAEMONS") == nullptr) return "the real systemd is run by ./dev test --daemons";
   if (::geteuid() != 0) return "making a room (mounts, namespaces) needs root";
-  if (!fs::exists(systemd)) return std::string{"there is no "} + systemd + ": apt-get install --no-install-recommends systemd";
+  if (!fs::exists(systemd))
+    return std::string{"there is no "} + systemd + ": apt-get install --no-install-recommends systemd";
   const std::string version = first_line(perdure::testing::run({systemd, "--version"}).output);
   if (!version.starts_with("systemd 252 ")) return "the tests are of systemd 252, and this is " + version;
   const perdure::testing::TempDir scratch;
@@ -57,14 +58,14 @@ std::string why_no_systemd_room() {
 SystemdRoom::SystemdRoom() {
   static int count = 0;
   name_ = "perdure-systemd-" + std::to_string(::getpid()) + '-' + std::to_string(++count);
-  process_ = std::make_unique<Process>(
-      std::vector<std::string>{SYSTEMD_ROOM_PROGRAM, scratch_.path(), name_, BUILD_DIRECTORY});
+  process_ =
+      std::make_unique<Process>(std::vector<std::string>{SYSTEMD_ROOM_PROGRAM, scratch_.path(), name_, BUILD_DIRECTORY});
   const bool answers = eventually([&] {
     if (process_->poll()) return true;
     const int outer = number(read_file(scratch_ / "outer").value_or(""));
     if (process_1_ <= 0 && outer > 0) process_1_ = number(children_of(outer));
-    return process_1_ > 0 && fs::exists(outside("/run/systemd/private")) && fs::exists(outside("/run/systemd/journal/stdout")) &&
-           property("room.target", "ActiveState") == "active";
+    return process_1_ > 0 && fs::exists(outside("/run/systemd/private")) &&
+           fs::exists(outside("/run/systemd/journal/stdout")) && property("room.target", "ActiveState") == "active";
   });
   if (!answers || process_->poll()) throw std::runtime_error{"systemd does not come up: " + process_->output()};
 }
@@ -151,11 +152,14 @@ json SystemdRoom::wait_for_entry(const std::string& unit, std::string_view words
 
 std::string SystemdRoom::log() { return shell("journalctl --sync; journalctl -q --no-pager -o short-monotonic").output; }
 
-std::string SystemdRoom::outside(const std::string& path) const { return "/proc/" + std::to_string(process_1_) + "/root" + path; }
+std::string SystemdRoom::outside(const std::string& path) const {
+  return "/proc/" + std::to_string(process_1_) + "/root" + path;
+}
 
 void SystemdRoom::enter_network() const {
   const perdure::UniqueFd net{::open(("/proc/" + std::to_string(process_1_) + "/ns/net").c_str(), O_RDONLY | O_CLOEXEC)};
-  if (!net || ::setns(net.get(), CLONE_NEWNET) != 0) throw std::system_error{errno, std::generic_category(), "the room's network"};
+  if (!net || ::setns(net.get(), CLONE_NEWNET) != 0)
+    throw std::system_error{errno, std::generic_category(), "the room's network"};
 }
 
 }  // namespace daemons_test

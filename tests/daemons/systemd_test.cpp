@@ -3,8 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <string>
 #include <thread>
@@ -98,7 +98,8 @@ class UnderSystemd : public ::testing::Test {
   int named_by(const std::string& pid_file) { return std::stoi(read_file(room_->outside(pid_file)).value_or("0")); }
   /// Who of the program lives, a pid each.
   std::string processes() {
-    return shell("for exe in /proc/[0-9]*/exe; do [ \"$(readlink $exe)\" != " UPGRADE_PROBE " ] || echo $exe; done | "
+    return shell("for exe in /proc/[0-9]*/exe; do [ \"$(readlink $exe)\" != " UPGRADE_PROBE
+                 " ] || echo $exe; done | "
                  "sed 's|/proc/||; s|/exe||'");
   }
   /// It is the same run of the unit: nothing was started again.
@@ -118,7 +119,8 @@ class UnderSystemd : public ::testing::Test {
     EXPECT_EQ(processes(), "") << "somebody is left";
   }
   /// `upgrades` upgrades by the verb, under clients that ask without a pause.
-  void expect_upgrades_without_a_gap(const std::string& unit, const std::string& verb, const std::string& pid_file, int upgrades) {
+  void expect_upgrades_without_a_gap(const std::string& unit, const std::string& verb, const std::string& pid_file,
+                                     int upgrades) {
     const std::string invocation = room_->property(unit, "InvocationID");
     Load tcp{to_port()}, local{to_path()};
     for (int i = 0; i < upgrades; ++i) {
@@ -233,8 +235,10 @@ TEST_F(UnderSystemd, AReloadSucceedsOrFailsWithTheReasonAndTheDaemonServesOn) {
 TEST_F(UnderSystemd, TheFirstClientStartsADaemonWhoseSocketsSystemdHolds) {
   install("probe.service", served(), "Sockets=tcp.socket local.socket\n");
   const std::string of_service = "\nService=probe.service\n";
-  room_->add_unit("tcp.socket", "[Socket]\nListenStream=127.0.0.1:" + std::to_string(port) + "\nFileDescriptorName=tcp" + of_service);
-  room_->add_unit("local.socket", "[Socket]\nListenStream=" + std::string{local_path} + "\nFileDescriptorName=local" + of_service);
+  room_->add_unit("tcp.socket",
+                  "[Socket]\nListenStream=127.0.0.1:" + std::to_string(port) + "\nFileDescriptorName=tcp" + of_service);
+  room_->add_unit("local.socket",
+                  "[Socket]\nListenStream=" + std::string{local_path} + "\nFileDescriptorName=local" + of_service);
   shell("systemctl start tcp.socket local.socket");
   EXPECT_EQ(room_->property("probe.service", "ActiveState"), "inactive");
   const auto inode = [&] { return shell("stat -c %i " + std::string{local_path}); };
@@ -440,7 +444,8 @@ class RightsUnderSystemd : public UnderSystemd {
 };
 
 TEST_F(RightsUnderSystemd, ADaemonThatDropsThemItselfIsUpgradedInADirectoryThatItMadeForTheUser) {
-  install("probe.service", served("--user nobody --group nogroup --pid-file /run/probe/probe.pid --control /run/probe/probe.sock"));
+  install("probe.service",
+          served("--user nobody --group nogroup --pid-file /run/probe/probe.pid --control /run/probe/probe.sock"));
   shell("systemctl start probe.service");
   expect_run_by_nobody();
   expect_upgrades_without_a_gap("probe.service", verb, pid_file, upgrades);
@@ -466,8 +471,9 @@ TEST_F(RightsUnderSystemd, ARuntimeDirectoryOfRootsIsAReasonToRefuseAnUpgrade) {
   const std::string invocation = room_->property("probe.service", "InvocationID");
   const Finished refused = room_->shell(verb);
   EXPECT_EQ(refused.status, perdure::ExitStatus::exited(1));
-  EXPECT_THAT(refused.output, HasSubstr("cannot create a file beside /run/probe/probe.pid: Permission denied (EACCES); pid " +
-                                        std::to_string(pid) + " serves on"));
+  EXPECT_THAT(refused.output,
+              HasSubstr("cannot create a file beside /run/probe/probe.pid: Permission denied (EACCES); pid " +
+                        std::to_string(pid) + " serves on"));
   EXPECT_EQ(named_by(pid_file), pid);
   EXPECT_THAT(room_->log(), Not(HasSubstr("the PID file may name another one")));
   EXPECT_THAT(ask(to_path()()), StartsWith(std::to_string(pid) + ' '));
