@@ -30,6 +30,7 @@
 #include "daemon/successor.hpp"
 #include "daemon/unit_file.hpp"
 #include "daemon/verbs.hpp"
+#include "logbook/target.hpp"
 #include "os/file.hpp"
 #include "os/system.hpp"
 #include "os/threads.hpp"
@@ -69,8 +70,11 @@ bool is_valid_name(std::string_view name) {
   return !name.empty() && base::is_lower(name.front()) && std::all_of(name.begin(), name.end(), is_word);
 }
 
+/// Where stderr is the journal, that takes "<3>" at the beginning for the line's priority: sd-daemon(3). Else nothing.
+std::string_view error_mark() { return logbook::gather_target_facts(false).stderr_is_journal ? "<3>" : ""; }
+
 int complain(const std::string& name, int code, std::string_view why) {
-  fmt::print(stderr, "{}: {}\n", name, why);
+  fmt::print(stderr, "{}{}: {}\n", error_mark(), name, why);
   return code;
 }
 
@@ -227,7 +231,7 @@ int start(const Options& options, CommandLine line, Places places, Signals signa
   if (!lock) {
     const PidFileError& error = lock.error();
     if (error.is_already_running()) {
-      fmt::print(stderr, "{}{}\n", options.already_running_text.empty() ? name + ": " : "",
+      fmt::print(stderr, "{}{}{}\n", error_mark(), options.already_running_text.empty() ? name + ": " : "",
                  already_running_text(options, error));
       return options.exit_codes.already_running;
     }

@@ -116,6 +116,7 @@ void Daemon::perform(UpgradeAction action) {
     case UpgradeAction::StartSuccessor: start_successor(); break;
     case UpgradeAction::HandOver: hand_over(); break;
     case UpgradeAction::TakeBack:
+      if (PidFile::holder(lock_->path()) == ::getpid()) break;  // naming the other one is what failed
       if (auto written = lock_->write(); !written)
         log_.critical("{}; this process (pid {}) serves on, and the PID file may name another one, or is as it was",
                       written.error().message(), ::getpid());

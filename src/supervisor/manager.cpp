@@ -393,6 +393,7 @@ void Manager::take_exit(const keeper::Entry& entry) {
   const bool is_news = (is_main && !run->exit) || (control != nullptr && !control->exit);
   if (is_news && exited.exit == core::Exit{core::ExitKind::Killed, SIGKILL} && !exited.setup_failed)
     exited.out_of_memory = was_out_of_memory(*unit, *run);
+  if (is_main && is_news) look_for_successor(*unit, *run);
   events_.emplace_back(exited);
   if (run == nullptr) return;
   if (is_main) {

@@ -189,6 +189,7 @@ class Manager : private InstanceView {
   void remove_directories(const SupervisedUnit& unit);
   void find_main(const core::RunKey& key);
   void look_for_main(SupervisedUnit& unit, Run& run);
+  void look_for_successor(SupervisedUnit& unit, Run& run);
   bool take_candidate(SupervisedUnit& unit, Run& run, pid_t pid);
   void track_main(const core::SpawnKey& key);
   void end_instance(const core::EndInstance& order);

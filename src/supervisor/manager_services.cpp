@@ -201,6 +201,19 @@ void Manager::look_for_main(SupervisedUnit& unit, Run& run) {
   timers_.arm(token_of(TokenKind::MainProcess, unit.id, run.run), now_ + pause);
 }
 
+/// The main process has ended, and that is not said yet. A service that replaces itself has named the next process in its PID file
+/// before: it is the main one then, and the end is that of an ordinary process. systemd 252 looks there as well.
+void Manager::look_for_successor(SupervisedUnit& unit, Run& run) {
+  const std::string pid_file = unit.spec == nullptr ? std::string{} : unit.spec->service.pid_file;
+  const core::UnitRecord* const record = engine_.record(unit.id);
+  if (pid_file.empty() || record == nullptr || record->run != run.run) return;
+  const bool is_up = record->state == core::ServiceState::StartPost || record->state == core::ServiceState::Running ||
+                     record->state == core::ServiceState::Reload;
+  if (!is_up) return;
+  const Result<pid_t> pid = read_pid_file(pid_file);
+  if (pid && *pid != run.pid) static_cast<void>(take_candidate(unit, run, *pid));
+}
+
 /// A process that is to be the main one, where it belongs to the run. False: it does not.
 bool Manager::take_candidate(SupervisedUnit& unit, Run& run, pid_t pid) {
   if (pid <= 1) return false;
