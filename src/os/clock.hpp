@@ -41,7 +41,7 @@ class Clock {
   virtual void work_ends() noexcept {}
 };
 
-/// CLOCK_MONOTONIC. Lives as long as the process.
+/// CLOCK_MONOTONIC. Lives as long as the process. machine_clock.cpp
 Clock& machine_clock() noexcept;
 
 }  // namespace perdure::os

@@ -138,8 +138,10 @@ struct Upgradable : ::testing::Test {
   void expect_served_by(pid_t pid) {
     const std::string own = std::to_string(pid) + " ";
     std::string answer;
-    EXPECT_TRUE(eventually([&] { return (answer = ask(connect_to_port(port))).starts_with(own); })) << own << answer << log_text();
-    EXPECT_TRUE(eventually([&] { return (answer = ask(connect_to_path(local))).starts_with(own); })) << own << answer << log_text();
+    EXPECT_TRUE(eventually([&] { return (answer = ask(connect_to_port(port))).starts_with(own); }))
+        << own << answer << log_text();
+    EXPECT_TRUE(eventually([&] { return (answer = ask(connect_to_path(local))).starts_with(own); }))
+        << own << answer << log_text();
     EXPECT_THAT(run({"status"}).output, HasSubstr("pid " + std::to_string(pid)));
     EXPECT_EQ(read_file(pid_file), std::to_string(pid) + "\n");
   }
