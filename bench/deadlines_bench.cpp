@@ -232,7 +232,8 @@ void queue_service(int rounds, bench::Report& report) {
     bench::pause_ms(static_cast<int>(chance() % 3000));
     std::ofstream{queue, std::ios::app} << "job " << round << std::endl;
     const std::int64_t begin = bench::now_ns();
-    for (struct stat now {}; ::stat(queue.c_str(), &now) == 0 && now.st_size > 0; bench::pause_ms(1)) {
+    struct stat now {};
+    for (; ::stat(queue.c_str(), &now) == 0 && now.st_size > 0; bench::pause_ms(1)) {
       timespec wall{};
       (void)::clock_gettime(CLOCK_REALTIME, &wall);
       if (::stat(health.c_str(), &status) == 0)
