@@ -24,6 +24,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr double ms = 1e6, s = 1e9;
+constexpr std::int64_t hang_limit_ns = std::int64_t{bench::hang_limit_ms} * 1'000'000;
 enum class Said : char { Ready, Hangs, Noticed };
 
 /// The one process that a start left to us, beside those that were ours before.
@@ -109,7 +110,10 @@ void start_with_descriptors(int rounds, bench::Report& report) {
   std::size_t leaked = 0;
   {
     std::vector<perdure::UniqueFd> open;
-    for (int i = 0; i < 1'000; ++i) open.emplace_back(::open("/dev/null", O_RDONLY));
+    for (int i = 0; i < 1'000; ++i) {
+      open.emplace_back(::open("/dev/null", O_RDONLY));
+      if (!open.back()) bench::fail("open 1,000 files");
+    }
     const bench::Directory directory{bench::memory_base()};
     for (int round = 0; round < rounds; ++round) {
       const bench::Detached started = bench::start_detached(
@@ -187,8 +191,9 @@ void request_in_flight(int rounds, bench::Report& report) {
     const bench::Target server{bench::spawn({.command = {BENCH_WEB_SERVER, "--foreground", "--port=0", "--pid-file",
                                                          directory / "pid", "--control=none", "--log-file", log}})};
     int port = 0;
-    for (std::string said; port == 0; bench::pause_ms(5)) {
-      said = bench::read_all(log);
+    for (const std::int64_t end = bench::now_ns() + hang_limit_ns; port == 0; bench::pause_ms(5)) {
+      if (bench::now_ns() > end) throw std::runtime_error("the web server does not listen");
+      const std::string said = bench::read_all(log);
       const std::string before = "listening on 127.0.0.1:";
       if (const auto at = said.find(before); at != said.npos)
         std::from_chars(said.data() + at + before.size(), said.data() + said.size(), port);
@@ -224,7 +229,8 @@ void queue_service(int rounds, bench::Report& report) {
                                 "--control=" + (directory / "control"), "--log-file=" + log, "--queue-file=" + queue,
                                 "--health-file=" + health}})};
   struct stat status {};
-  while (::stat(health.c_str(), &status) != 0) bench::pause_ms(5);
+  for (const std::int64_t end = bench::now_ns() + hang_limit_ns; ::stat(health.c_str(), &status) != 0; bench::pause_ms(5))
+    if (bench::now_ns() > end) throw std::runtime_error("the queue service writes no health file");
   std::minstd_rand chance{1};
   bench::Samples picked_up;
   double oldest = 0;

@@ -386,7 +386,8 @@ int guarded(int argc, char** argv, Measure measure) {
     pollfd ended{.fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)), .events = POLLIN, .revents = 0};
     const timespec limit{.tv_sec = run_limit_ms / 1000 + Arguments::parse(argc, argv).minutes * 60, .tv_nsec = 0};
     if (::ppoll(&ended, 1, &limit, &mask) != 1) {
-      fmt::print(stderr, "{}: not done within {} minutes, or interrupted: nothing was measured\n", argv[0], limit.tv_sec / 60);
+      fmt::print(stderr, "{}: not done within {} minutes, or interrupted: nothing was measured\n", argv[0],
+                 limit.tv_sec / 60);
       child.signal(SIGKILL);
     }
     code = child.wait();

@@ -1,5 +1,6 @@
 #include "watering.hpp"
 
+#include <exception>
 #include <utility>
 
 using namespace std::chrono_literals;
@@ -7,16 +8,23 @@ using namespace std::chrono_literals;
 namespace watering {
 namespace {
 
-/// Open as long as it lives.
+/// Open as long as it lives. A valve that cannot be opened is an exception.
 class OpenValve {
  public:
-  explicit OpenValve(const Garden& garden) : garden_(garden) { garden_.valve(true); }
-  ~OpenValve() { garden_.valve(false); }
+  OpenValve(const Garden& garden, perdure::Log& log) : garden_(garden), log_(log) { garden_.valve(true); }
+  ~OpenValve() {
+    try {
+      garden_.valve(false);
+    } catch (const std::exception& error) {
+      log_.critical("the valve does not close: {}", error.what());
+    }
+  }
   OpenValve(const OpenValve&) = delete;
   OpenValve& operator=(const OpenValve&) = delete;
 
  private:
   const Garden& garden_;
+  perdure::Log& log_;
 };
 
 }  // namespace
@@ -38,7 +46,7 @@ void put_together(perdure::App& app, Garden garden) {
                  const double moisture = garden.moisture();
                  if (moisture >= settings->dry) continue;
                  ctx.log().info("{} %: watering", moisture);
-                 const OpenValve valve{garden};
+                 const OpenValve valve{garden, ctx.log()};
                  ctx.wait(settings->open);
                } while (ctx.wait(settings->every));
              },

@@ -21,7 +21,7 @@ void describe(perdure::Fields& f, Settings& s);
 /// What touches the world, so that a test may put something else in its place. Both may throw.
 struct Garden {
   std::function<double()> moisture;      ///< percent
-  std::function<void(bool open)> valve;  ///< closed again whatever happens
+  std::function<void(bool open)> valve;  ///< one that was opened is closed again, also at a stop
 };
 
 /// Describes the daemon: everything but main().

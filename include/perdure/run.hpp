@@ -230,8 +230,10 @@ class PERDURE_EXPORT Context {
 
   /// Waits; false as soon as a stop is asked for. The first wait says that the body is ready. Not positive: only looks.
   bool wait(std::chrono::nanoseconds duration);
-  /// Waits until the instant of the monotonic clock; one in the past only looks.
+  /// Waits until the instant of now(); one in the past only looks.
   bool wait_until(std::chrono::steady_clock::time_point instant);
+  /// The monotonic clock; in a test's host, the clock that the test moves.
+  [[nodiscard]] std::chrono::steady_clock::time_point now() const noexcept;
   /// poll(2) on `fds` and the stop at once. Returns the number of descriptors with events (0 after `duration`), or -1 once
   /// stopping. A negative duration waits without limit.
   int wait_fds(std::span<pollfd> fds, std::chrono::nanoseconds duration);

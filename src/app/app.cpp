@@ -22,10 +22,9 @@ struct AppParts {
   std::shared_ptr<void> config{};
   const void* config_type = nullptr;
   bool is_run = false;
-  std::unique_ptr<app::Captain> captain{};  ///< from the run on
 
-  /// Checks what was described, and puts a captain before it. Once.
-  Result<void> complete();
+  /// Checks what was described, and puts a captain before it, whom `options` refer to from then on. Once.
+  Result<std::unique_ptr<app::Captain>> complete();
 };
 
 }  // namespace detail
@@ -120,34 +119,36 @@ App& App::on_event(Callback<void(const AppEvent&)> listener) {
   return *this;
 }
 
-Result<void> detail::AppParts::complete() {
-  if (std::exchange(is_run, true)) return Error{"App::run() was called a second time"};
+Result<std::unique_ptr<app::Captain>> detail::AppParts::complete() {
+  if (std::exchange(is_run, true)) return Error{"App::run() was called a second time, or the App was run and hosted"};
   PERDURE_TRY(plan.members, app::check_plan(std::move(plan.members)));
   PERDURE_CHECK(app::check_checks(plan.checks));
-  captain = std::make_unique<app::Captain>(std::move(plan));
-  options.on_reload = [this, then = options.on_reload](const Reloaded& how) {
-    captain->reloaded(how);
+  auto captain = std::make_unique<app::Captain>(std::move(plan));
+  options.on_reload = [&leader = *captain, then = options.on_reload](const Reloaded& how) {
+    leader.reloaded(how);
     if (then) then(how);
   };
-  return {};
+  return captain;
 }
 
 int App::run(int argc, char** argv) {
   const Options& options = parts_->options;
-  if (auto complete = parts_->complete(); !complete) {
+  auto complete = parts_->complete();
+  if (!complete) {
     fmt::print(stderr, "{}: {}; nothing was started\n", options.name, complete.error().message());
     return exit_failed;
   }
-  app::Captain& captain = *parts_->captain;
+  app::Captain& captain = **complete;  // not the App's: exit(3) in a worker must not wait for its thread to end
   return daemon::run_members(
       argc, argv, options, [&captain](Context& context) { return captain.run(context); }, captain);
 }
 
 Result<std::unique_ptr<detail::Hosted>> detail::host(App& app, HostedSurroundings surroundings) {
-  PERDURE_CHECK(app.parts_->complete());
-  app::Captain& captain = *app.parts_->captain;
+  PERDURE_TRY(auto complete, app.parts_->complete());
+  const std::shared_ptr<app::Captain> captain = std::move(complete);
   return Hosted::make(
-      app.parts_->options, [&captain](Context& context) { return captain.run(context); }, &captain, std::move(surroundings));
+      app.parts_->options, [captain](Context& context) { return captain->run(context); }, captain.get(),
+      std::move(surroundings));
 }
 
 }  // namespace perdure

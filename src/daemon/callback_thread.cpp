@@ -11,7 +11,7 @@ namespace perdure::daemon {
 void CallbackThread::post(std::function<void()> task) {
   std::lock_guard lock{mutex_};
   if (finishing_) return;
-  clock_.work_begins();
+  if (tasks_.empty() && !busy_) clock_.work_begins();
   tasks_.push_back(std::move(task));
   if (!thread_.joinable()) {
     try {
@@ -27,7 +27,8 @@ void CallbackThread::finish() noexcept {
   {
     std::lock_guard lock{mutex_};
     finishing_ = true;
-    for (; !tasks_.empty(); tasks_.pop_front()) clock_.work_ends();
+    if (!tasks_.empty() && !busy_) clock_.work_ends();
+    tasks_.clear();
     changed_.notify_one();
   }
   if (thread_.joinable()) thread_.join();
@@ -58,7 +59,7 @@ void CallbackThread::run() {
     task = nullptr;  // what it captured goes before anybody hears that it ended
     lock.lock();
     busy_ = false;
-    clock_.work_ends();
+    if (tasks_.empty()) clock_.work_ends();
   }
 }
 

@@ -18,7 +18,7 @@ namespace perdure::daemon {
 
 class CallbackThread {
  public:
-  /// A task that is queued or runs is work, for `clock`, which must outlive it.
+  /// While it is not idle it is at work, for `clock`, which must outlive it.
   explicit CallbackThread(os::Clock& clock) noexcept : clock_(clock) {}
   CallbackThread(const CallbackThread&) = delete;
   CallbackThread& operator=(const CallbackThread&) = delete;

@@ -10,6 +10,10 @@ bool Context::wait(std::chrono::nanoseconds duration) {
   return running_.wait_fds({}, std::max(duration, std::chrono::nanoseconds{0})) >= 0;
 }
 
+std::chrono::steady_clock::time_point Context::now() const noexcept {
+  return std::chrono::time_point_cast<std::chrono::steady_clock::duration>(running_.now());
+}
+
 bool Context::wait_until(std::chrono::steady_clock::time_point instant) {
   // What lies behind us is not subtracted: time_point::min() less the time of now would come out as the far future.
   const base::Instant now = running_.now();

@@ -78,6 +78,7 @@ Result<void> Daemon::open_log() {
   options.path = places_.log_file;
   if (!options.path.empty()) options.target = LogTarget::File;
   options.level = log_.level();
+  if (surroundings_.is_hosted()) return log_.open(options);  // a host has no file
   struct stat status {};
   log_path_ = !options.path.empty() ? options.path
                                     : logbook::default_log_path(places_.instance, logbook::gather_path_facts()).value_or("");
@@ -337,6 +338,7 @@ void Daemon::take_requests(std::vector<Request>& requests) {
 
 void Daemon::take_due(base::Instant now) {
   for (const std::uint64_t token : timers_.take_due(now)) {
+    if (ended_by_force_) return;
     switch (static_cast<Timer>(token)) {
       case Timer::Start: step(Event::StartDeadlinePassed); break;
       case Timer::Stop: step(Event::StopDeadlinePassed); break;
@@ -380,12 +382,14 @@ void Daemon::take_due(base::Instant now) {
 }
 
 void Daemon::step(Event event) {
+  if (ended_by_force_) return;
   cause_ = event;
   std::vector<Action> actions;  // of this step: carrying one out may lead to the next step
   life_.step(event, actions);
   publish();  // whoever hears of it by what follows finds it so
   log_.debug("{} -> {}", daemon::name(event), daemon::name(life_.state()));
   for (const Action action : actions) perform(action);
+  if (ended_by_force_) return;
   if (event == Event::ReloadFinished) step_upgrade(daemon::UpgradeEvent::ReloadFinished);
   if (life_.state() >= State::Stopping) step_upgrade(daemon::UpgradeEvent::StopBegan);
 }
@@ -752,6 +756,7 @@ int Daemon::finish(int body_code, const std::string& exception) {
     code = options_.exit_codes.failed;
   }
   tell([](Mail& mail) { mail.body_returned = true; });
+  if (ended_by_force_) return code;
   for (auto hook = options_.on_stop.rbegin(); hook != options_.on_stop.rend(); ++hook) {
     try {
       (*hook)();
@@ -822,8 +827,8 @@ void Daemon::force_end() {
   report_.failed(
       code, start_failure_.empty() ? late + " did not end in time" : start_failure_ + "; " + late + " was ended by force");
   if (!surroundings_.is_hosted()) ::_exit(code);
+  ended_by_force_ = finished_ = true;
   surroundings_.ended_by_force(code);
-  finished_ = true;
 }
 
 void Daemon::withdraw() noexcept {

@@ -141,7 +141,7 @@ class Daemon {
     /// Also between a signal's handler and the control thread: the kernel prefers the main thread for signals, whose wait the
     /// handler interrupts, so the body need not be woken by way of another thread.
     [[nodiscard]] bool stopping() const noexcept override {
-      return RunningThread::stopping() || daemon::Signals::stop_signal() != 0;
+      return RunningThread::stopping() || daemon_.signals_.stop_signal() != 0;
     }
     [[nodiscard]] StopReason stop_reason() const noexcept override { return daemon_.stop_reason(); }
     void request_stop() noexcept override { daemon_.request_stop(StopReason::Requested); }
@@ -238,8 +238,8 @@ class Daemon {
 
   [[nodiscard]] StopReason stop_reason() const noexcept {
     const StopReason reason = stop_reason_.load(std::memory_order_acquire);
-    if (reason != StopReason::None || daemon::Signals::stop_signal() == 0) return reason;
-    return daemon::Signals::stop_signal() == SIGINT ? StopReason::Int : StopReason::Term;
+    if (reason != StopReason::None || signals_.stop_signal() == 0) return reason;
+    return signals_.stop_signal() == SIGINT ? StopReason::Int : StopReason::Term;
   }
   /// Who is late with a heartbeat, in words; "" for nobody.
   [[nodiscard]] std::string stuck() const;
@@ -356,8 +356,9 @@ class Daemon {
   bool init_failed_ = false;
   std::vector<Watch> watches_;
   bool finished_ = false;
-  int end_signal_ = 0;         ///< the last signal that asked to stop
-  std::string start_failure_;  ///< what was missing when the time for the start was over
+  std::atomic<bool> ended_by_force_{false};  ///< in a host: nothing is done any more
+  int end_signal_ = 0;                       ///< the last signal that asked to stop
+  std::string start_failure_;                ///< what was missing when the time for the start was over
   std::chrono::system_clock::time_point started_at_;
   base::Instant started_;
 };

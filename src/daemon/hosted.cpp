@@ -25,7 +25,7 @@ namespace {
 using daemon::CommandLine;
 using daemon::Places;
 
-/// No path of the machine's is looked at, and none of another host's.
+/// None of these paths is the machine's, or another host's. Those that the program names itself, as for a Unix listener, are.
 Places places_in(const std::string& directory, const std::string& config, const Options& options, const CommandLine& line) {
   Places places;
   places.instance = line.instance ? options.name + "@" + *line.instance : options.name;
@@ -109,8 +109,7 @@ Result<void> HostedDaemon::prepare(daemon::Members* members, HostedSurroundings 
   PERDURE_CHECK(daemon::check_listeners(options_.listeners));
   Places places = places_in(around.directory, around.config, options_, line);
   left_out_ = left_out_of(options_, line);
-  options_.log.target = LogTarget::None;
-  options_.log.path.clear();
+  options_.log = {.target = LogTarget::None, .level = options_.log.level};
 
   PERDURE_TRY(auto signals, daemon::Signals::silent());
   daemon_.emplace(options_, std::move(line), std::move(places), std::move(signals), members,

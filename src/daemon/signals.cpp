@@ -99,7 +99,7 @@ void Signals::catch_signals() noexcept {
   for (const int number : handled) (void)os::sys::sigaction(number, &action, nullptr);
 }
 
-int Signals::stop_signal() noexcept { return last_stop.load(std::memory_order_relaxed); }
+int Signals::stop_signal() const noexcept { return told_ ? 0 : last_stop.load(std::memory_order_relaxed); }
 
 void Signals::wake() const noexcept { poke(event_.get()); }
 

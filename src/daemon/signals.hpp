@@ -44,8 +44,8 @@ class Signals {
   /// Readable when something arrived; also the daemon's wake-up: wake() makes it readable.
   [[nodiscard]] int fd() const noexcept { return event_.get(); }
   void wake() const noexcept;
-  /// The last TERM or INT that arrived, also after it was taken; 0 for none. Async-signal-safe, from any thread.
-  [[nodiscard]] static int stop_signal() noexcept;
+  /// The last TERM or INT that arrived, also after it was taken; 0 for none, and of silent(). Async-signal-safe, from any thread.
+  [[nodiscard]] int stop_signal() const noexcept;
   /// Empties fd() and gives what arrived.
   Arrived take() noexcept;
   /// As if `number` had arrived. Requires: silent(). Any thread.

@@ -142,11 +142,12 @@ Result<Notify> Notify::from_environment() {
 }
 
 Result<Notify> Notify::to(const std::string& address, std::optional<microseconds> watchdog) {
+  if (watchdog && watchdog->count() <= 0) return Error{"a watchdog's time must be positive", EINVAL};
   PERDURE_CHECK(check_address(address));
   Notify notify;
   notify.watchdog_ = watchdog;
   notify.socket_ = UniqueFd{os::sys::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-  if (!notify.socket_) return Error::from_errno(errno, "make a socket for", "NOTIFY_SOCKET=" + address);
+  if (!notify.socket_) return Error::from_errno(errno, "make a socket for the init at", address);
   notify.address_ = address;
   return notify;
 }

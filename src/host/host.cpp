@@ -15,6 +15,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "daemon/hosted.hpp"
 #include "host/test_clock.hpp"
@@ -24,8 +25,8 @@
 namespace perdure::testing {
 namespace {
 
-/// More than any time limit of a daemon's.
-constexpr std::chrono::hours longest_stop{24 * 365};
+/// More than any time limit of a daemon's: what takes longer does not come.
+constexpr std::chrono::hours longest_limit{24};
 
 /// What the threads do that neither wait by the clock nor are the caller: `"poll" (thread 123, system call 0)`.
 std::string threads_but(const std::vector<pid_t>& waiting) {
@@ -74,6 +75,8 @@ struct Host::State {
 
   State(HostOptions host_options, const Start& start);
   ~State();
+  /// Starts its threads, and settles.
+  void begin();
 
   void settle();
   void release();
@@ -89,8 +92,16 @@ struct Host::State {
   }
   [[noreturn]] void complain_of_threads() const {
     throw std::runtime_error{"the host did not come to rest within " + std::to_string(options.patience.count()) +
-                             " s: a thread is in a real call or runs on: " + threads_but(clock.waiting())};
+                             " s: a thread is in a real call or runs on; those that do not wait by the host's clock: " +
+                             threads_but(clock.waiting())};
   }
+
+  mutable std::mutex mutex;
+  std::condition_variable released;
+  std::string log;
+  std::optional<int> ended_with;
+  bool is_released = false;
+  int hanging = 0;  ///< threads in hang()
 
   HostOptions options;
   TempDir directory;
@@ -100,13 +111,7 @@ struct Host::State {
   Init init{directory / "notify"};
   std::unique_ptr<perdure::detail::Hosted> daemon;
   std::thread main;
-
-  mutable std::mutex mutex;
-  std::condition_variable released;
-  std::string log;
-  std::optional<int> ended_with;
-  bool is_released = false;
-  int hanging = 0;  ///< threads in hang()
+  bool is_asked_to_stop = false;  ///< a second signal would insist
 };
 
 Host::State::State(HostOptions host_options, const Start& start) : options(std::move(host_options)) {
@@ -125,9 +130,17 @@ Host::State::State(HostOptions host_options, const Start& start) : options(std::
                         .log = keep});
   if (!started) throw std::runtime_error{started.error().message()};
   daemon = *std::move(started);
+}
+
+void Host::State::begin() {
   clock.work_begins();
   main = std::thread{[this] {
-    pthread_setname_np(pthread_self(), "main of the host");
+    pthread_setname_np(pthread_self(), "host's main");
+    sigset_t
+        broken_pipe;  // run() ignores it for the whole process, which is not ours; threads that begin in this one inherit it
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
     const int code = daemon->run();
     {
       const std::lock_guard lock{mutex};
@@ -141,14 +154,14 @@ Host::State::State(HostOptions host_options, const Start& start) : options(std::
 Host::State::~State() {
   if (!main.joinable()) return;
   release();
-  daemon->arrive(SIGTERM);
+  if (!is_asked_to_stop) daemon->arrive(SIGTERM);
   const auto has_ended = [this] {
     const std::lock_guard lock{mutex};
     return ended_with.has_value();
   };
   try {
     for (bool is_quiet = clock.settle(options.patience); !has_ended(); is_quiet = clock.settle(options.patience))
-      if (!is_quiet || !clock.step(began + longest_stop)) complain_of_threads();
+      if (init.read(); !is_quiet || !clock.step(clock.now() + longest_limit)) complain_of_threads();
   } catch (const std::exception& error) {  // its thread uses what goes away with us
     std::fprintf(stderr, "perdure::testing: a host cannot be ended: %s\n", error.what());
     std::abort();
@@ -177,20 +190,24 @@ bool Host::State::step(os::Instant end) {
 template <class Done>
 void Host::State::until(std::string_view what, Done done) {
   settle();
+  const os::Instant end = clock.now() + longest_limit;
   while (!done())
-    if (!step(clock.now() + longest_stop))
-      throw std::runtime_error{std::string{what} + " does not come: nothing is due any more; waiting: see log()"};
+    if (!step(end)) throw std::runtime_error{std::string{what} + " does not come within a day of the host's time"};
 }
 
 Host::Host(App& app, HostOptions options)
     : state_(std::make_unique<State>(std::move(options), [&](perdure::detail::HostedSurroundings surroundings) {
         return perdure::detail::host(app, std::move(surroundings));
-      })) {}
+      })) {
+  state_->begin();
+}
 
 Host::Host(const Options& options, Callback<int(Context&)> body, HostOptions host_options)
     : state_(std::make_unique<State>(std::move(host_options), [&](perdure::detail::HostedSurroundings surroundings) {
         return perdure::detail::Hosted::make(options, std::move(body), nullptr, std::move(surroundings));
-      })) {}
+      })) {
+  state_->begin();
+}
 
 Host::~Host() = default;
 
@@ -232,13 +249,14 @@ Reply Host::reload(std::string_view config) {
 }
 
 void Host::signal(int number) {
+  if (number == SIGTERM || number == SIGINT) state_->is_asked_to_stop = true;
   state_->daemon->arrive(number);
   state_->settle();
 }
 
 int Host::stop() {
   if (!state_->code()) {
-    state_->daemon->arrive(SIGTERM);
+    if (!std::exchange(state_->is_asked_to_stop, true)) state_->daemon->arrive(SIGTERM);
     state_->until("the end", [this] { return state_->code().has_value(); });
   }
   return *state_->code();

@@ -16,8 +16,8 @@ constexpr std::chrono::milliseconds look_again{20};
 
 }  // namespace
 
-// Not at zero: what is computed as "an hour ago" is to be a time as well.
-TestClock::TestClock() : now_(std::chrono::hours{24} * 365) {}
+// The machine's time, so that a program that computes with steady_clock::now() is not far off to begin with.
+TestClock::TestClock() : now_(std::chrono::steady_clock::now()) {}
 
 os::Instant TestClock::now() const noexcept {
   const std::lock_guard lock{mutex_};
@@ -42,10 +42,15 @@ int TestClock::poll(std::span<pollfd> fds, std::optional<os::Instant> deadline) 
     --at_work_;
   }
   changed_.notify_all();
-  const int count = ::poll(mine.data(), mine.size(), -1);
-  const int error = errno;
-  {
+  int count = 0, error = 0;
+  while (count == 0) {
+    count = ::poll(mine.data(), mine.size(), -1);
+    error = errno;
+    // What was there may be gone: another thread waited for it, too. Whoever looks under the mutex and sees nothing goes on
+    // waiting, so that is_quiet() was right about it.
     const std::lock_guard lock{mutex_};
+    if (count > 0) count = ::poll(mine.data(), mine.size(), 0);
+    if (count == 0) continue;
     entry.splice(entry.end(), waiters_, place);
     ++at_work_;
   }

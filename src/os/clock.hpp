@@ -2,7 +2,7 @@
 //
 // monotonic_now() is what deadlines are made of: it never jumps and stands still while the machine is suspended. wall_now() is for
 // people and logs only; an administrator may set it back. Clock is what a daemon's threads wait by: the machine's, or a test's.
-// Thread, fork and signal safety: all.
+// Thread safety: all. Fork and signal safety: the two functions that read a clock.
 //
 //     const Instant deadline = os::monotonic_now() + std::chrono::seconds{5};
 #pragma once
@@ -30,7 +30,6 @@ class Clock {
   Clock() = default;
   Clock(const Clock&) = delete;
   Clock& operator=(const Clock&) = delete;
-  virtual ~Clock() = default;
 
   [[nodiscard]] virtual Instant now() const noexcept = 0;
   /// ppoll(2) until `deadline`; without one, until something happens. Returns as that does, -1 with EINTR included.
@@ -39,6 +38,9 @@ class Clock {
   /// about to begin, a task that is queued. A test's clock stands still meanwhile, but for who waits by poll().
   virtual void work_begins() noexcept {}
   virtual void work_ends() noexcept {}
+
+ protected:
+  ~Clock() = default;
 };
 
 /// CLOCK_MONOTONIC. Lives as long as the process. machine_clock.cpp

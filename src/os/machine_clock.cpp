@@ -1,5 +1,6 @@
 // The clock that daemons wait by outside of tests; apart from clock.cpp because ppoll(2) is not POSIX.1-2008's.
 #include <algorithm>
+#include <type_traits>
 
 #include "os/clock.hpp"
 #include "os/linux.hpp"
@@ -20,6 +21,9 @@ class MachineClock final : public Clock {
     return sys::ppoll(fds.data(), fds.size(), deadline ? &limit : nullptr, nullptr);
   }
 };
+
+// Threads may still wait when exit(3) runs destructors.
+static_assert(std::is_trivially_destructible_v<MachineClock>);
 
 }  // namespace
 
