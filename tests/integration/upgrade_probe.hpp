@@ -65,6 +65,7 @@ inline std::string ask(const UniqueFd& fd, std::string_view question = "ask\n") 
   char c = 0;
   for (;;) {
     const ssize_t size = ::recv(fd.get(), &c, 1, 0);
+    if (size < 0 && errno == EINTR) continue;  // with a time limit, also without a handler: signal(7)
     if (size == 0) return "closed without an answer";
     if (size < 0) return std::string{"recv: "} + std::strerror(errno);
     if (c == '\n') return line;
