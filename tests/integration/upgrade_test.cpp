@@ -81,7 +81,7 @@ TEST_F(Upgradable, NoClientIsRefusedNoRequestIsLostAndNoPidFileIsPartial) {
   reader.join();
   EXPECT_THAT(partial, ::testing::IsEmpty());
   EXPECT_GT(tcp.asked(), 100U);
-  EXPECT_TRUE(eventually([&] { return open_fds_of(running()) == fds; }))
+  EXPECT_TRUE(eventually([&] { return open_fds_of(running()) <= fds; }))
       << "descriptors leak: " << fds << " became " << open_fds_of(running());
   stop();
 }
@@ -124,7 +124,7 @@ class BadUpgrade : public Upgradable {
     EXPECT_THAT(refused.output, HasSubstr("pid " + std::to_string(old) + " serves on"));
     expect_served_by(old);
     EXPECT_EQ(inode_of(local), socket);
-    EXPECT_TRUE(eventually([&] { return open_fds_of(old) == fds; })) << fds << " became " << open_fds_of(old);
+    EXPECT_TRUE(eventually([&] { return open_fds_of(old) <= fds; })) << fds << " became " << open_fds_of(old);
     EXPECT_THAT(perdure::testing::read_file("/proc/" + std::to_string(old) + "/task/" + std::to_string(old) + "/children")
                     .value_or(""),
                 "")
@@ -303,8 +303,8 @@ class UnderInit : public Upgradable {
     pid_t pid = 0;
     std::string text{};
   };
-  /// The next datagram that is no ping. A barrier's descriptor is closed, as an init does it.
-  Said next() {
+  /// The next datagram that is no ping, but one of `awaited`'s. A barrier's descriptor is closed, as an init does it.
+  Said next(pid_t awaited = 0) {
     for (;;) {
       pollfd fd{socket_.get(), POLLIN, 0};
       if (::poll(&fd, 1, 30'000) <= 0) return {};
@@ -329,7 +329,7 @@ class UnderInit : public Upgradable {
         }
       }
       if (said.text == "WATCHDOG=1") last_ping = said.pid;
-      else return said;
+      if (said.text != "WATCHDOG=1" || said.pid == awaited) return said;
     }
   }
   Finished client(std::vector<std::string> words) { return perdure::testing::run(command(std::move(words)), client_); }
@@ -358,12 +358,11 @@ TEST_F(UnderInit, TheOldOneNamesTheNewOneBeforeThatSpeaksAndNeverSaysThatItStops
   EXPECT_TRUE(asking.wait().success()) << asking.output();
   EXPECT_EQ(old.wait().text(), "exited with 0");
 
-  const UniqueFd other{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+  EXPECT_EQ(next(now).text, "WATCHDOG=1") << "it has a WATCHDOG_PID of its own";
   ASSERT_TRUE(client({"stop"}).status.success());
   const Said stopping = next();
   EXPECT_EQ(stopping.pid, now);
   EXPECT_THAT(stopping.text, StartsWith("STOPPING=1"));
-  EXPECT_EQ(last_ping, now) << "it has a WATCHDOG_PID of its own";
 }
 
 TEST_F(UnderInit, SocketsOfTheInitSurviveDetachingAndUpgradesByTheirNames) {

@@ -28,7 +28,7 @@ class UnderPerdure : public Upgradable {
     words.insert(words.end(), places_.begin(), places_.end());
     return perdure::testing::run(std::move(words), {.env = {{"NO_COLOR", "1"}}});
   }
-  [[nodiscard]] std::string text() { return instance_->log("probe.service") + instance_->output(); }
+  [[nodiscard]] std::string text() { return instance_->log("probe.service") + log_text() + instance_->output(); }
   [[nodiscard]] bool main_pid_is(pid_t pid) {
     return eventually([&] { return instance_->show("probe.service").main_pid == pid; });
   }
@@ -66,10 +66,11 @@ class UnderPerdure : public Upgradable {
     ASSERT_TRUE(ask_program({"upgrade"}).status.success());
 
     const pid_t successor = running();
+    ASSERT_TRUE(main_pid_is(successor)) << text();
     EXPECT_EQ(instance_->carry_out("stop", {"probe.service"}), "done");
     EXPECT_TRUE(perdure::testing::has_ended(successor));
     const nlohmann::json stopped = instance_->unit("probe.service");
-    EXPECT_EQ(stopped.at("ActiveState"), "inactive");
+    EXPECT_EQ(stopped.at("ActiveState"), "inactive") << text();
     EXPECT_EQ(stopped.at("Result"), "success") << text();
     EXPECT_EQ(stopped.at("NRestarts"), 1);
     EXPECT_FALSE(std::filesystem::exists(local)) << "it was ended by force";
@@ -78,7 +79,7 @@ class UnderPerdure : public Upgradable {
   }
 
   void expect_forking_unit_followed(InstanceOptions instance_options) {
-    std::string words;
+    std::string words = " --log-level debug --log-file " + log;
     for (const std::string& word : places_) words += ' ' + word;
     instance_.emplace(Owner::Ourselves, Parent::Test, std::move(instance_options));
     instance_->add("idler.service", "idle");
