@@ -54,7 +54,9 @@ class Machine : public ::testing::Test {
       const std::string unit{daemon->unit};
       std::string said;
       EXPECT_TRUE(room_->answers(daemon->question, &said)) << said << room_->shell("perdure status " + unit).output;
-      EXPECT_EQ(room_->show(unit).sub, "running") << unit;
+      // It may answer while its ExecStartPost= still runs.
+      EXPECT_TRUE(perdure::testing::eventually([&] { return room_->show(unit).sub == "running"; }))
+          << unit << " is " << room_->show(unit).sub;
     }
   }
 
