@@ -56,7 +56,10 @@ class Contender {
     const std::int64_t limit = bench::now_ns() + std::int64_t{bench::hang_limit_ms} * 1'000'000;
     for (perdure::UniqueFd first; !(first = connected(port)); bench::pause_ms(5))
       if (bench::now_ns() > limit) throw std::runtime_error("a server does not listen");
-    for (int i = 0; i < idle_clients; ++i) idle_.push_back(connected(port));
+    for (int i = 0; i < idle_clients; ++i) {
+      idle_.push_back(connected(port));
+      if (!idle_.back()) bench::fail("connect an idle client");
+    }
     for (int i = 0; i < active_clients; ++i) {
       active_.push_back({connected(port), 0, 0});
       epoll_event event{.events = EPOLLIN, .data = {.u32 = static_cast<std::uint32_t>(i)}};

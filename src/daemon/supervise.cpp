@@ -27,8 +27,8 @@
 
 // The parent has no handlers: every signal it cares about stays blocked and is taken by sigtimedwait(2), its only sleep.
 // SIGCHLD is one of them and says no more than "look"; waitid(2) on the one known pid says what happened. The worker is
-// signalled by its number (process/child_signal.hpp): the child is ours and unreaped, so the number cannot have been
-// given to anybody else, and no descriptor is held that a worker would inherit.
+// signalled by process/child_signal.hpp: the child is ours and unreaped, so its number cannot have been given to anybody
+// else, and no descriptor is held that a worker would inherit.
 // With an init that listens there are three: its socket, the worker's, and a signalfd, which only says when to look for a signal.
 
 namespace perdure {

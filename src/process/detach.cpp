@@ -53,7 +53,8 @@ Result<void> check_options(const DetachOptions& options) {
   return {};
 }
 
-/// Both ends close-on-exec and never blocking. POSIX has no flags for that, and with one thread nobody can come in between.
+/// Both ends close-on-exec and never blocking. POSIX has no flags for that. On Linux nobody can come in between, for there is one
+/// thread; elsewhere nothing counts threads, and the caller vouches for it.
 Result<void> make_line(UniqueFd& near, UniqueFd& far) {
   const auto failed = [] { return Error::from_errno(errno, "make the line to the daemon").with_advice(unchanged); };
   int ends[2] = {-1, -1};
@@ -175,7 +176,7 @@ ExitStatus process::reap(pid_t pid) noexcept {
 int process::time_left_ms(std::chrono::steady_clock::time_point deadline) noexcept {
   constexpr std::chrono::milliseconds longest = std::chrono::hours{1};
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-  return static_cast<int>(std::min(left, longest).count());
+  return static_cast<int>(std::clamp(left, std::chrono::milliseconds{0}, longest).count());
 }
 
 // ---- The whole -----------------------------------------------------------------------------------------------------------

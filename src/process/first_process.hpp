@@ -43,6 +43,7 @@ void say(const DetachOptions& options, std::string_view what);
 [[noreturn]] void report_and_exit(StartReport& report, const Error& error) noexcept;
 /// Waits for a child. Unknown where it is none.
 ExitStatus reap(pid_t pid) noexcept;
+/// For poll(2): 0 to an hour, never negative, which would be without limit.
 int time_left_ms(std::chrono::steady_clock::time_point deadline) noexcept;
 
 }  // namespace perdure::process

@@ -126,8 +126,8 @@ class FirstProcess {
 
   void kill_session() const noexcept {
     if (between_ <= 1) return;
+    signal_child(between_, SIGKILL);  // first: from here on it forks nobody that the group would not have
     sys::kill(-between_, SIGKILL);
-    signal_child(between_, SIGKILL);  // where it has made no group yet
   }
 
   UniqueFd line_;

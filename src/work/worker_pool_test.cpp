@@ -1,5 +1,6 @@
 #include "perdure/worker_pool.hpp"
 
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -171,12 +172,13 @@ TEST(WorkerPool, AStopWakesWhoWaitsForRoom) {
   WorkerPool pool = start({.threads = 1, .queue_max = 1});
   pool.submit(gate.task());
   gate.wait_until_entered();
-  pool.submit([] {});
+  std::atomic<unsigned> ran{0};
+  pool.submit([&] { ++ran; });
   auto waits = std::async(std::launch::async, [&] { return pool.submit([] { ADD_FAILURE() << "ran"; }); });
   auto stops = std::async(std::launch::async, [&] { return pool.stop_within(0ms); });
   EXPECT_EQ(waits.get(), Submitted::Stopping);
   gate.open();
-  EXPECT_EQ(stops.get(), 1U);
+  EXPECT_EQ(stops.get() + ran, 1U) << "the one in the queue is dropped, or was taken in the instant before";
 }
 
 TEST(WorkerPool, AStopWithALimitSaysHowManyTasksItDropped) {
@@ -320,6 +322,8 @@ TEST(WorkerPool, AThreadThatCannotBeStartedIsAnErrorAndLeavesNoneBehind) {
                             said.ends_with(
                                 " of 8 of the pool many: Resource temporarily unavailable (EAGAIN); none is left "
                                 "running; ask for fewer threads, or raise RLIMIT_NPROC or TasksMax=");
+    // A thread that was joined may stand in /proc for a moment.
+    for (int look = 0; look < 1'000 && os::threads().size() != before; ++look) ::poll(nullptr, 0, 5);
     ::_exit(is_refused && os::threads().size() == before ? 0 : 1);
   }
   int status = -1;

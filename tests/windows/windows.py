@@ -47,10 +47,10 @@ def block(document, words):
 
 
 def compiles(arguments):
+    shutil.rmtree(arguments.work, ignore_errors=True)  # what an earlier compiler left is nothing that `run` should try
     if not arguments.compiler:
         skip("no mingw-w64 with POSIX threads here (Debian: apt-get install --no-install-recommends g++-mingw-w64-x86-64-posix)")
     source, work = arguments.source, arguments.work
-    shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     compiler = [arguments.compiler, *WARNINGS, f"-I{source}/include", f"-I{source}/include/perdure/compat"]
     objects = []

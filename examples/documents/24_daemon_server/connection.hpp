@@ -36,7 +36,9 @@ class Connection {
     if (!may_answer()) return std::nullopt;
     if (const std::size_t end = in_.find('\n', taken_); end != in_.npos) {
       const std::size_t begin = std::exchange(taken_, end + 1);
-      return std::string_view{in_}.substr(begin, end - begin);
+      if (end - begin <= line_max) return std::string_view{in_}.substr(begin, end - begin);
+      has_long_line_ = true;
+      return std::nullopt;
     }
     in_.erase(0, std::exchange(taken_, 0));
     if (in_.empty()) in_.shrink_to_fit();
@@ -54,8 +56,8 @@ class Connection {
 
   [[nodiscard]] bool may_answer() const noexcept { return !is_waiting && out_.size() < unread_max; }
   [[nodiscard]] bool is_flushed() const noexcept { return out_.empty(); }
-  /// A line has begun that no end of it makes acceptable. Requires: next_line() has just given none.
-  [[nodiscard]] bool is_too_long() const noexcept { return may_answer() && in_.size() > line_max; }
+  /// What comes next is no acceptable line, whatever its end. Requires: next_line() has just given none.
+  [[nodiscard]] bool is_too_long() const noexcept { return may_answer() && (has_long_line_ || in_.size() > line_max); }
 
   bool is_waiting = false;     ///< for a job; what it says meanwhile waits too, so that answers come in order
   bool is_last = false;        ///< nothing is read any more, and it is closed once it has its answers
@@ -66,4 +68,5 @@ class Connection {
   perdure::UniqueFd socket_;
   std::pmr::string in_, out_;
   std::size_t taken_ = 0;  ///< of in_
+  bool has_long_line_ = false;
 };

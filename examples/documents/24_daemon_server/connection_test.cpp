@@ -53,6 +53,15 @@ TEST_F(ConnectionTest, GivesWholeLinesAndKeepsTheRest) {
   EXPECT_EQ(connection.next_line(), "three");
 }
 
+TEST_F(ConnectionTest, ALineThatIsTooLongIsNoneWithItsEndEither) {
+  const std::string longest(Connection::line_max, 'x');
+  hears("short\n" + longest + "\n" + longest + "x\nafter\n");
+  EXPECT_EQ(connection.next_line(), "short");
+  EXPECT_EQ(connection.next_line(), longest);
+  EXPECT_EQ(connection.next_line(), std::nullopt);
+  EXPECT_TRUE(connection.is_too_long());
+}
+
 TEST_F(ConnectionTest, WhileItWaitsOrHasNoRoomNoLineIsGiven) {
   hears("one\ntwo\n");
   connection.is_waiting = true;
@@ -69,7 +78,6 @@ TEST_F(ConnectionTest, WhileItWaitsOrHasNoRoomNoLineIsGiven) {
 TEST_F(ConnectionTest, ATooLongLineIsNoticedBeforeItsEnd) {
   hears(std::string(Connection::line_max, 'x'));
   EXPECT_EQ(connection.next_line(), std::nullopt);
-  EXPECT_FALSE(connection.is_too_long());
   hears("x");
   EXPECT_EQ(connection.next_line(), std::nullopt);
   EXPECT_TRUE(connection.is_too_long());

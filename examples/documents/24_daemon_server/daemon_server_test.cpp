@@ -219,8 +219,13 @@ TEST_F(DaemonServer, ManyClientsHaveTheirWorkDoneByFewThreads) {
   for (int i = 0; i < 50; ++i) clients.emplace_back(port).say("/primes 1000\n");
   for (Client& client : clients) EXPECT_EQ(client.hear(), "168");
   std::set<std::string> workers;
-  for (const auto& task : std::filesystem::directory_iterator{"/proc/" + std::to_string(server->pid()) + "/task"})
-    if (std::string name = *read_file(task.path() / "comm"); name.starts_with("compute-")) workers.insert(name);
+  const auto look = [&] {
+    workers.clear();
+    for (const auto& task : std::filesystem::directory_iterator{"/proc/" + std::to_string(server->pid()) + "/task"})
+      if (std::string name = *read_file(task.path() / "comm"); name.starts_with("compute-")) workers.insert(name);
+    return workers.size() == 2;  // one that has had no work may not have its name yet
+  };
+  EXPECT_TRUE(eventually(look));
   EXPECT_THAT(workers, testing::ElementsAre("compute-1\n", "compute-2\n"));
 }
 

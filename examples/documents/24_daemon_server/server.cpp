@@ -75,7 +75,7 @@ class Server {
 
   void happened(Number number, std::uint32_t events) {
     if (number == Stop) begin_end();
-    else if (number == Listener) accept_clients();
+    else if (number == Listener && !is_ending_) accept_clients();
     else if (number == Computed) finish_jobs(computing_);
     else if (number == Asked) finish_jobs(asking_);
     else if (const auto client = clients_.find(number); client != clients_.end()) serve(number, client->second, events);

@@ -1,6 +1,7 @@
 // Upstream: another line server on this machine, asked over a bounded number of connections that are used again. A broken one is dropped.
 //
-// Thread safety: ask() from any thread; it takes a few seconds at most.
+// Thread safety: ask() from any thread. An upstream that is silent is given up after two seconds; one that sends its answer byte by
+// byte holds the thread for as long as it does so.
 #pragma once
 
 #include <netinet/in.h>
