@@ -190,7 +190,9 @@ TEST(Detach, WorksWithItsStandardDescriptorsClosed) {
                 for (const int fd : {0, 1, 2}) ::close(fd);
               }};
   ASSERT_EQ(start.first().text(), "exited with 0");
-  for (const char* fd : {"fd/0", "fd/1", "fd/2"}) EXPECT_EQ(link_of(start.daemon_pid(), fd), "/dev/null");
+  for (const char* fd : {"fd/0", "fd/1", "fd/2"})
+    EXPECT_EQ(link_of(start.daemon_pid(), fd), "/dev/null")
+        << "pid " << start.daemon_pid() << ' ' << status_of(start.daemon_pid(), "State");
 }
 
 TEST(Detach, AFailedStartReachesTheFirstProcess) {
