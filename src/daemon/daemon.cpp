@@ -749,6 +749,20 @@ Reply Daemon::answer_log_level(const std::string& text) {
 
 // ── The end ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+int Daemon::run(const Callback<int(Context&)>& body) {
+  int code = 0;
+  std::string exception;
+  try {
+    Context context{body_};
+    code = body(context);
+  } catch (const std::exception& error) {
+    exception = *error.what() != '\0' ? error.what() : "an exception without a text";
+  } catch (...) {
+    exception = "something that is not a std::exception";
+  }
+  return finish(code, exception);
+}
+
 int Daemon::finish(int body_code, const std::string& exception) {
   int code = body_code;
   if (!exception.empty()) {

@@ -108,6 +108,8 @@ class Daemon {
   // ── Steps 8 to 10, and the end ──
   /// Starts the control thread. The calling thread is the body's from now on.
   Result<void> start(bool ready_at_entry);
+  /// Runs the body, then finish(). Returns the exit code.
+  int run(const Callback<int(Context&)>& body);
   /// The body has returned or thrown: runs the stop hooks, ends the threads, gives up files and lock. Returns the exit code.
   int finish(int body_code, const std::string& exception);
   /// From exit(3) in the middle of the body: ends the control thread and gives up files and lock.

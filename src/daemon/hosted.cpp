@@ -58,17 +58,7 @@ class HostedDaemon final : public Hosted {
       daemon_->withdraw();
       return exit_system;
     }
-    int code = 0;
-    std::string exception;
-    try {
-      Context context{daemon_->body()};
-      code = body_(context);
-    } catch (const std::exception& error) {
-      exception = *error.what() != '\0' ? error.what() : "an exception without a text";
-    } catch (...) {
-      exception = "something that is not a std::exception";
-    }
-    code = daemon_->finish(code, exception);
+    const int code = daemon_->run(body_);
     return forced_code().value_or(code);
   }
   [[nodiscard]] std::optional<int> forced_code() const override {

@@ -8,6 +8,7 @@
 #include <chrono>
 
 #include "daemon/notify_relay.hpp"
+#include "os/clock.hpp"
 #include "os/system.hpp"
 #include "perdure/unique_fd.hpp"
 
@@ -36,13 +37,7 @@ class Relaying final : public InitListener {
     auto wake = relay_->next_deadline();
     if (deadline) wake = std::min(wake.value_or(*deadline), *deadline);
     std::array<pollfd, 2> fds{pollfd{signal_arrived_.get(), POLLIN, 0}, pollfd{relay_->fd(), POLLIN, 0}};
-    timespec left{};
-    if (wake) {
-      const Duration pause = std::max(*wake - now(), Duration::zero());
-      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(pause);
-      left = {.tv_sec = static_cast<time_t>(seconds.count()), .tv_nsec = static_cast<long>((pause - seconds).count())};
-    }
-    (void)os::sys::ppoll(fds.data(), fds.size(), wake ? &left : nullptr, nullptr);
+    (void)os::machine_clock().poll(fds, wake);
   }
 
  private:

@@ -303,17 +303,7 @@ int start(const Options& options, CommandLine line, Places places, Signals signa
   running_pid.store(::getpid());
   if (at_exit) running.store(&daemon);
 
-  int code = 0;
-  std::string exception;
-  try {
-    Context context{daemon.body()};
-    code = body(context);
-  } catch (const std::exception& error) {
-    exception = *error.what() != '\0' ? error.what() : "an exception without a text";
-  } catch (...) {
-    exception = "something that is not a std::exception";
-  }
-  code = daemon.finish(code, exception);
+  const int code = daemon.run(body);
   running.store(nullptr);  // only now: a stop hook may call exit(3) as well
   return code;
 }

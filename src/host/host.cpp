@@ -136,8 +136,8 @@ void Host::State::begin() {
   clock.work_begins();
   main = std::thread{[this] {
     pthread_setname_np(pthread_self(), "host's main");
-    sigset_t
-        broken_pipe;  // run() ignores it for the whole process, which is not ours; threads that begin in this one inherit it
+    // run() ignores it for the whole process, which is not ours; threads that begin in this one inherit the mask.
+    sigset_t broken_pipe;
     sigemptyset(&broken_pipe);
     sigaddset(&broken_pipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
